@@ -1,0 +1,1 @@
+"""The thin edge to the operating system: programs, files, namespaces. No decisions in here."""
