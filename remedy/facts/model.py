@@ -1,0 +1,409 @@
+"""HostFacts: everything that remedy knows of a host, read once, immutable, serialisable.
+
+Collectors (remedy.facts.*) fill it and never write to the host; a facts file saved on one host can be
+planned on another. Addresses are `ipaddress` objects, times are UTC, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Literal
+
+from remedy.frozen import Frozen
+
+FORMAT_VERSION = 1
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Subnet = IPv4Network | IPv6Network
+
+
+class Protocol(StrEnum):
+    """Transport protocols that Docker publishes."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    SCTP = "sctp"
+
+
+class FirewallBackend(StrEnum):
+    """How the engine writes its rules on this host, and so how remedy writes its own."""
+
+    IPTABLES_LEGACY = "iptables-legacy"
+    IPTABLES_NFT = "iptables-nft"
+    NFTABLES = "nftables"  # engine 29's own nftables tables
+
+
+class HostIdentity(Frozen):
+    """Which machine this is; machine_id and boot_id as in /etc/machine-id and /proc."""
+
+    hostname: str
+    machine_id: str
+    boot_id: str
+    kernel: str
+
+
+class EngineFacts(Frozen):
+    """The running dockerd.
+
+    userland_proxy is the *effective* setting (None: could not be told), which daemon.json does not prove.
+    command_line is dockerd's argument vector; flags of interest are read from it by the planner.
+    live_restore is the effective one, of `docker info`.
+    started_at is the process's start, to compare with daemon.json's time of change.
+    """
+
+    version: str
+    version_tuple: tuple[int, int]
+    pid: int | None
+    command_line: tuple[str, ...]
+    environment: dict[str, str]  # only what bears on networking: PATH, DOCKER_*, names only of known keys
+    started_at: datetime | None
+    live_restore: bool
+    userland_proxy: bool | None
+    userland_proxy_evidence: str
+    swarm: bool
+    rootless: bool
+    iptables: bool  # false only where daemon.json or a flag says so
+    ip6tables: bool | None
+    experimental: bool
+    socket: str  # the endpoint that was asked, unix:///var/run/docker.sock
+    security_options: tuple[str, ...]
+    cgroup_driver: str | None = None
+
+
+class DaemonJson(Frozen):
+    """daemon.json as it lies on disk. raw is None when the file does not exist.
+
+    problem names why it cannot be used (not JSON, not an object, duplicate key, symlink ...), with
+    line:column where there is one. effective "configured" values are in `parsed`.
+    """
+
+    path: str
+    exists: bool
+    raw: bytes | None = None
+    mode: int | None = None  # permission bits
+    uid: int | None = None
+    gid: int | None = None
+    inode: int | None = None
+    mtime: datetime | None = None
+    is_symlink: bool = False
+    symlink_target: str | None = None
+    parsed: dict[str, object] | None = None
+    problem: str | None = None
+
+
+class SystemdFacts(Frozen):
+    """What systemd says of docker.service; None fields where systemd is not the init."""
+
+    available: bool
+    unit: str | None = None  # docker.service
+    active_state: str | None = None
+    sub_state: str | None = None
+    result: str | None = None
+    n_restarts: int | None = None
+    start_limit_burst: int | None = None
+    start_limit_interval_seconds: float | None = None
+    main_pid: int | None = None
+
+
+class PortBinding(Frozen):
+    """One published port: host_address:host_port -> the container's port.
+
+    host_address 0.0.0.0 and :: mean every address of that family.
+    """
+
+    protocol: Protocol
+    container_port: int
+    host_address: Address
+    host_port: int
+
+
+class Endpoint(Frozen):
+    """A container's place on one network. host_port_interface is the veth in the bridge."""
+
+    network_id: str
+    network_name: str
+    ipv4: IPv4Interface | None = None
+    ipv6: IPv6Interface | None = None
+    gateway4: IPv4Address | None = None
+    gateway6: IPv6Address | None = None
+    mac: str | None = None
+    aliases: tuple[str, ...] = ()
+    endpoint_id: str = ""
+
+
+class Mount(Frozen):
+    """A mount of a container: kind is bind, volume, tmpfs."""
+
+    kind: str
+    source: str
+    destination: str
+    writable: bool
+
+
+class Container(Frozen):
+    """One container, running or not. name has no leading slash.
+
+    network_mode is Docker's: bridge, host, none, container:ID, or a network's name.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    pid: int  # 0 when not running
+    started_at: str  # as the engine gives it; compared as text
+    restart_policy: str
+    network_mode: str
+    labels: dict[str, str]
+    endpoints: tuple[Endpoint, ...]
+    ports: tuple[PortBinding, ...]
+    auto_remove: bool = False
+    stop_timeout_seconds: int | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    extra_hosts: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the container has processes (running or paused)."""
+        return self.pid > 0
+
+
+class Network(Frozen):
+    """A Docker network. bridge is the host's interface of a bridge network, else None."""
+
+    id: str
+    name: str
+    driver: str
+    scope: str
+    internal: bool
+    enable_ipv6: bool
+    subnets: tuple[Subnet, ...]
+    gateways: tuple[Address, ...]
+    bridge: str | None
+    options: dict[str, str]
+    labels: dict[str, str] = {}
+
+
+class DockerProxy(Frozen):
+    """A docker-proxy process and what it forwards, from its command line."""
+
+    pid: int
+    protocol: Protocol
+    host_address: Address
+    host_port: int
+    container_address: Address
+    container_port: int
+    resident_bytes: int | None = None
+    command_line: tuple[str, ...] = ()
+
+
+class ListeningSocket(Frozen):
+    """A socket that waits for connections (TCP LISTEN, UDP unconnected) in one namespace."""
+
+    protocol: Protocol
+    address: Address
+    port: int
+    inode: int
+    pid: int | None = None
+    program: str | None = None
+    v6only: bool | None = None
+
+
+class Connection(Frozen):
+    """An established TCP connection as one end sees it, in one namespace."""
+
+    local_address: Address
+    local_port: int
+    remote_address: Address
+    remote_port: int
+    state: str
+    inode: int = 0
+    pid: int | None = None
+    program: str | None = None
+
+
+class InterfaceAddress(Frozen):
+    """An address on an interface."""
+
+    interface: str
+    address: Interface
+    scope: str = "global"
+
+
+class Link(Frozen):
+    """An interface. peer_index is the other end's index of a veth."""
+
+    index: int
+    name: str
+    kind: str | None = None
+    is_up: bool = True
+    mac: str | None = None
+    mtu: int | None = None
+    master: str | None = None
+    peer_index: int | None = None
+
+
+class Route(Frozen):
+    """A route as `ip -j route show table all` gives it; destination None is the default route."""
+
+    family: Literal[4, 6]
+    table: str
+    destination: Subnet | None
+    kind: str  # unicast, local, broadcast, blackhole ...
+    interface: str | None
+    gateway: Address | None
+    prefsrc: Address | None
+    metric: int | None
+    scope: str | None = None
+    protocol: str | None = None
+
+
+class RoutingRule(Frozen):
+    """A policy routing rule; attributes that the model does not name stay in `extra`."""
+
+    family: Literal[4, 6]
+    priority: int
+    source: str
+    table: str | None
+    extra: dict[str, str] = {}
+
+
+class NetNamespace(Frozen):
+    """One network namespace: the host's (is_host) or that of one or more containers."""
+
+    inode: int
+    is_host: bool
+    containers: tuple[str, ...]  # container ids that share it
+    pid: int | None  # a process in it, through which it can be entered
+    links: tuple[Link, ...]
+    addresses: tuple[InterfaceAddress, ...]
+    routes: tuple[Route, ...]
+    rules: tuple[RoutingRule, ...]
+    listening: tuple[ListeningSocket, ...]
+    connections: tuple[Connection, ...]
+
+
+class BridgePort(Frozen):
+    """A port of a Linux bridge. container_id is the container behind the veth, if any."""
+
+    bridge: str
+    interface: str
+    hairpin_mode: bool
+    isolated: bool | None = None
+    state: int | None = None
+    container_id: str | None = None
+
+
+class IptablesTables(Frozen):
+    """iptables-save text of one family, as the engine's variant prints it, without counters.
+
+    command is the program that read it. Only tables that exist already were read (promise 3): reading
+    an absent legacy table would create it.
+    """
+
+    family: Literal[4, 6]
+    variant: Literal["legacy", "nft"]
+    command: str
+    text: str
+
+
+class FirewallFacts(Frozen):
+    """The rules of the host. backend is the engine's; the other variant is read too where it has rules.
+
+    nft_tables: names ("ip docker-bridges") of all nft tables; nft_json: `nft -j list table` of engine 29's
+    own tables and of remedy's own ("inet remedy" ...), keyed by "family name".
+    """
+
+    backend: FirewallBackend
+    backend_evidence: str
+    iptables_version: str | None
+    nft_version: str | None
+    tables: tuple[IptablesTables, ...]
+    nft_tables: tuple[str, ...]
+    nft_json: dict[str, list[object]] = {}
+    firewalld_active: bool = False
+    ufw_active: bool = False
+
+
+class ConntrackEntry(Frozen):
+    """One tracked flow: the original tuple and the reply's source (who answers)."""
+
+    protocol: str
+    source: Address
+    source_port: int | None
+    destination: Address
+    destination_port: int | None
+    reply_source: Address
+    reply_source_port: int | None
+    reply_destination: Address
+    reply_destination_port: int | None
+    state: str | None
+    unreplied: bool = False
+
+
+class ConntrackFacts(Frozen):
+    """The conntrack table: how full it is, and the entries that involve a published port."""
+
+    count: int | None
+    maximum: int | None
+    buckets: int | None
+    entries: tuple[ConntrackEntry, ...]
+    entries_complete: bool  # False where there were more than the reader keeps
+
+
+class HaproxyServer(Frozen):
+    """A `server` line: where haproxy connects to. file:line is where it stands."""
+
+    proxy: str  # the backend or listen section's name
+    name: str
+    host: str
+    port: int | None
+    file: str
+    line: int
+    check_port: int | None = None
+
+
+class HaproxyFacts(Frozen):
+    """One haproxy and its servers. container_id is None for a service of the host."""
+
+    container_id: str | None
+    unit: str | None
+    config_files: tuple[str, ...]  # as seen by haproxy
+    servers: tuple[HaproxyServer, ...]
+    problem: str | None = None
+
+
+class Unread(Frozen):
+    """An item that could not be read, and why. A plan that needs it refuses."""
+
+    item: str
+    reason: str
+
+
+class HostFacts(Frozen):
+    """The observed state of one host at one moment."""
+
+    format_version: Literal[1] = 1
+    remedy_version: str
+    gathered_at: datetime
+    gather_seconds: float
+    host: HostIdentity
+    engine: EngineFacts
+    daemon_json: DaemonJson
+    systemd: SystemdFacts
+    containers: tuple[Container, ...]
+    networks: tuple[Network, ...]
+    docker_proxies: tuple[DockerProxy, ...]
+    namespaces: tuple[NetNamespace, ...]  # the host's first
+    bridge_ports: tuple[BridgePort, ...]
+    firewall: FirewallFacts
+    sysctls: dict[str, str]  # "net.ipv4.conf.docker0.route_localnet": "0"
+    conntrack: ConntrackFacts
+    haproxies: tuple[HaproxyFacts, ...]
+    unread: tuple[Unread, ...] = ()

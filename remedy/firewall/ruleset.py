@@ -1,0 +1,66 @@
+"""What remedy wants of the firewall, as plain data. No iptables, no nft in here.
+
+A `Ruleset` is a value: it is planned, shown, compared and then written in one transaction by whichever
+writer fits the host. It carries everything that its writer and its removal need.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from remedy.facts.model import Address, Protocol, Subnet
+from remedy.frozen import Frozen
+
+RulesetName = Literal["hairpin", "bridging"]
+
+
+class Redirect(Frozen):
+    """DNAT of one published port to its container, ahead of the engine's own rules.
+
+    address: the host address that clients connect to; None is every address local to the host (of the
+    family of to_address). The from_* flags say whose connections are redirected:
+    from_own_bridge: containers on `bridge`, the container itself included (its source becomes the
+        gateway's by masquerade, as it was with docker-proxy, so that the reply comes back through the host);
+    from_elsewhere: packets that arrive on an interface which is none of the engine's bridges (other machines);
+    from_host: the host's own connections to its non-loopback addresses;
+    from_loopback: the host's own connections to 127.0.0.0/8 (IPv4 only: the kernel has no route_localnet
+        for ::1), masqueraded.
+    Containers on *other* bridges are never redirected: before engine 29 the isolation chains would drop them.
+    container is for the comment and the plan only.
+    """
+
+    protocol: Protocol
+    address: Address | None
+    port: int
+    to_address: Address
+    to_port: int
+    bridge: str
+    subnet: Subnet
+    container: str
+    from_own_bridge: bool = True
+    from_elsewhere: bool = False
+    from_host: bool = False
+    from_loopback: bool = False
+
+    @property
+    def family(self) -> Literal[4, 6]:
+        """4 or 6, of the address that the connection is redirected to."""
+        return 4 if self.to_address.version == 4 else 6
+
+
+class Ruleset(Frozen):
+    """One named, self-contained set of remedy's rules.
+
+    engine_bridges: every bridge of the engine (what `from_elsewhere` excludes).
+    guard_localnet: bridges on which route_localnet is (to be) 1; packets that arrive there for 127.0.0.0/8 and
+        are not replies are dropped, so that neighbours cannot reach the host's loopback services.
+    forward_guard: accept the redirected flows (ctstate DNAT, address and port) and what is ESTABLISHED,RELATED
+        from an own chain ahead of the engine's jumps in filter FORWARD, after DOCKER-USER had its say. Needed
+        while the engine restarts: its per-port accepts are deleted and made again (28.x: after the drop).
+    """
+
+    name: RulesetName
+    redirects: tuple[Redirect, ...]
+    engine_bridges: tuple[str, ...]
+    guard_localnet: tuple[str, ...] = ()
+    forward_guard: bool = False
