@@ -1,0 +1,242 @@
+"""The plan: what would change, why, at what cost, and how each change is undone.
+
+The JSON form of `Plan` is the plan; the terminal view renders it, apply executes it. Every action carries
+all that its `apply` and its `revert` need, so that a journal of actions is enough to undo a run.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from remedy.firewall.ruleset import Ruleset
+from remedy.frozen import Frozen
+
+PLAN_FORMAT_VERSION = 1
+
+
+class Disruption(Frozen):
+    """What an action interrupts. seconds is what was measured in the lab (None: nothing to measure).
+
+    none: nobody notices; reload: a reload without loss; connections: connections are cut;
+    restart: the engine restarts (containers: those that stop, empty when they live on).
+    """
+
+    level: Literal["none", "reload", "connections", "restart"] = "none"
+    containers: tuple[str, ...] = ()
+    what: str = ""
+    seconds: float | None = None
+
+
+class ActionBase(Frozen):
+    """Shared by all actions. id is unique in the plan; before/after are for people."""
+
+    id: str
+    summary: str
+    reason: str
+    before: str
+    after: str
+    inverse: str
+    disruption: Disruption = Disruption()
+
+
+class SetSysctls(ActionBase):
+    """Write sysctls. values and previous: name -> text, `net.ipv4.conf.docker0.route_localnet` -> "1"."""
+
+    kind: Literal["sysctl"] = "sysctl"
+    values: dict[str, str]
+    previous: dict[str, str]
+
+
+class HairpinPort(Frozen):
+    """A bridge port whose hairpin_mode changes."""
+
+    bridge: str
+    interface: str
+    container: str
+    container_id: str
+    previous: bool
+
+
+class SetHairpinMode(ActionBase):
+    """Switch hairpin_mode on for bridge ports of running containers.
+
+    bridges: the engine's bridges that this concerns. On undo, ports that appeared since get the mode that the
+    engine gives a port while the userland proxy is on (off).
+    """
+
+    kind: Literal["hairpin_mode"] = "hairpin_mode"
+    ports: tuple[HairpinPort, ...]
+    bridges: tuple[str, ...]
+    userland_proxy_after_undo: bool
+
+
+class WriteRules(ActionBase):
+    """Write a ruleset in one transaction; undone by removing it (or writing `previous` again)."""
+
+    kind: Literal["write_rules"] = "write_rules"
+    ruleset: Ruleset
+    firewall_backend: str
+    previous: Ruleset | None = None
+
+
+class RemoveRules(ActionBase):
+    """Remove a ruleset; undone by writing it again."""
+
+    kind: Literal["remove_rules"] = "remove_rules"
+    ruleset: Ruleset
+    firewall_backend: str
+
+
+class FileContent(Frozen):
+    """A file's bytes with its mode and owner; raw None: there is no such file."""
+
+    path: str
+    raw: bytes | None
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+class HoldLiveRestore(ActionBase):
+    """Switch live-restore on for the restart, by daemon.json and SIGHUP.
+
+    content: what daemon.json is while it is held. Undone (released) by `release_content` (live-restore false),
+    SIGHUP, a look at `docker info`, then `original`.
+    """
+
+    kind: Literal["hold_live_restore"] = "hold_live_restore"
+    path: str
+    content: FileContent
+    release_content: FileContent
+    original: FileContent
+    effective_before: bool
+
+
+class ReleaseLiveRestore(ActionBase):
+    """Put live-restore back effectively after the restart; the mirror of HoldLiveRestore."""
+
+    kind: Literal["release_live_restore"] = "release_live_restore"
+    path: str
+    release_content: FileContent
+    final: FileContent
+    hold_content: FileContent
+    effective_after: bool
+
+
+class SwitchUserlandProxy(ActionBase):
+    """Write daemon.json and restart the engine, with the FORWARD guard watched meanwhile.
+
+    content: daemon.json for the restart; back_content: for the restart that undoes it.
+    leftovers: rules that the engine leaves behind when the proxy comes back (20.10), as (table, chain, rule text)
+        that were not there before: removed on undo by exact match.
+    sysctls_before: those the engine changes by itself and never puts back; restored on undo.
+    """
+
+    kind: Literal["userland_proxy"] = "userland_proxy"
+    path: str
+    target: bool
+    content: FileContent
+    back_content: FileContent
+    original: FileContent
+    ruleset: Ruleset
+    firewall_backend: str
+    leftovers: tuple[tuple[str, str, str], ...]
+    sysctls_before: dict[str, str]
+    containers: tuple[str, ...]
+    live_restore: bool
+
+
+Action = Annotated[
+    SetSysctls
+    | SetHairpinMode
+    | WriteRules
+    | RemoveRules
+    | HoldLiveRestore
+    | SwitchUserlandProxy
+    | ReleaseLiveRestore,
+    Field(discriminator="kind"),
+]
+
+
+class PathChange(Frozen):
+    """How one connection travels before and after the plan: docker-proxy, dnat, direct, local, none, unknown."""
+
+    from_: str = Field(alias="from")
+    to: str
+    container: str
+    before: str
+    after: str
+    source_before: str | None = None
+    source_after: str | None = None
+    known_by: str = ""
+
+    model_config = Frozen.model_config | {"populate_by_name": True}
+
+
+class Refusal(Frozen):
+    """Why the plan is not applied: what is unsafe, why, and what would cure it."""
+
+    code: str
+    what: str
+    why: str
+    cure: str
+    accepted_by: str | None = None  # the line in remedy.yaml that would accept it
+
+
+class PlanWarning(Frozen):
+    """Something the operator should know; it does not stop the plan."""
+
+    code: str
+    what: str
+    detail: str = ""
+
+
+class ProbePlan(Frozen):
+    """A connection that apply tries before and after. from: container name, host or external."""
+
+    from_: str = Field(alias="from")
+    to: str
+    http: str | None = None
+    why: str = ""
+
+    model_config = Frozen.model_config | {"populate_by_name": True}
+
+
+class PlanHost(Frozen):
+    """The host that was planned."""
+
+    hostname: str
+    machine_id: str
+    engine_version: str
+    firewall_backend: str
+    userland_proxy: bool | None
+    containers: int
+    docker_proxy_processes: int
+
+
+class Plan(Frozen):
+    """A change, ready to be shown, saved, and applied.
+
+    basis: what the plan rests on, "containers.dev1-api-1" -> text; its digest is the fingerprint, its entries say
+    what changed when the plan is stale.
+    """
+
+    format_version: Literal[1] = 1
+    remedy_version: str
+    created_at: datetime
+    host: PlanHost
+    changes: bool
+    actions: tuple[Action, ...]
+    paths: tuple[PathChange, ...]
+    refusals: tuple[Refusal, ...]
+    warnings: tuple[PlanWarning, ...]
+    probes: tuple[ProbePlan, ...]
+    confirm_within_seconds: int | None = None
+    socket: str
+    daemon_json_path: str
+    spec_digest: str
+    basis: dict[str, str]
+    fingerprint: str

@@ -1,0 +1,201 @@
+"""remedy.yaml as typed values. No I/O here; `remedy.spec.load` reads and locates errors.
+
+An absent key always means: leave this as it is.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from remedy.facts.model import Address, Protocol
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SpecModel(BaseModel):
+    """Base of the spec's models: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class ServiceRef(SpecModel):
+    """All containers of one compose service."""
+
+    project: str = Field(description="the compose project (label com.docker.compose.project)")
+    service: str = Field(description="the service in it (label com.docker.compose.service)")
+
+
+class UnitRef(SpecModel):
+    """A load balancer that runs as a service of the host."""
+
+    unit: str = Field(
+        description="the systemd unit, such as haproxy.service", pattern=r"^[\w@.:\\-]+\.service$"
+    )
+
+
+class Backend(SpecModel):
+    """A group of containers that serve the same port. Exactly one way to name them."""
+
+    containers: tuple[str, ...] | None = Field(default=None, min_length=1, description="container names")
+    project: str | None = Field(default=None, description="compose project, with `service`")
+    service: str | None = Field(default=None, description="compose service, with `project`")
+    label: str | None = Field(default=None, description='label "KEY" or "KEY=VALUE"')
+    port: Port = Field(description="the port inside the container")
+    protocol: Protocol = Protocol.TCP
+
+    @model_validator(mode="after")
+    def _named_in_one_way(self) -> Backend:
+        ways = [self.containers is not None, bool(self.project or self.service), self.label is not None]
+        if sum(ways) != 1:
+            raise ValueError(
+                "name the containers in exactly one way: containers, project + service, or label"
+            )
+        if bool(self.project) != bool(self.service):
+            raise ValueError("project and service belong together")
+        return self
+
+
+class HairpinOptions(SpecModel):
+    """The hairpin remedy in detail; `hairpin: true` is {loopback: false}."""
+
+    loopback: bool = Field(
+        default=False, description="redirect the host's own 127.0.0.1:PORT too (route_localnet)"
+    )
+
+
+def _not_in_this_version(value: object) -> object:
+    if value is None or value is False:
+        return value
+    raise ValueError("not in this version of remedy: leave the key out")
+
+
+NotYet = Annotated[object, AfterValidator(_not_in_this_version)]
+
+
+class Remedies(SpecModel):
+    """What is wanted of this host."""
+
+    userland_proxy: bool | None = Field(
+        default=None, description="as in daemon.json: false takes docker-proxy out of every path"
+    )
+    hairpin: bool | HairpinOptions | None = Field(
+        default=None, description="own DNAT ahead of the engine's, without a restart of the engine"
+    )
+    user_network: NotYet = Field(default=None, description="not in this version")
+    notrack: NotYet = Field(default=None, description="not in this version")
+    conntrack: NotYet = Field(default=None, description="not in this version")
+
+    @property
+    def hairpin_options(self) -> HairpinOptions | None:
+        """The hairpin remedy's options, None when it is not wanted."""
+        if isinstance(self.hairpin, HairpinOptions):
+            return self.hairpin
+        return HairpinOptions() if self.hairpin else None
+
+
+class HostPort(SpecModel):
+    """ADDRESS:PORT[/PROTOCOL] with the address as a number; [v6]:PORT for IPv6."""
+
+    address: Address
+    port: Port
+    protocol: Protocol = Protocol.TCP
+
+    def __str__(self) -> str:
+        shown = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        suffix = "" if self.protocol is Protocol.TCP else f"/{self.protocol}"
+        return f"{shown}:{self.port}{suffix}"
+
+    @classmethod
+    def parse(cls, text: str) -> HostPort:
+        """Read ADDRESS:PORT[/PROTOCOL]. Raises ValueError that says what is expected."""
+        expected = f"{text!r} is not ADDRESS:PORT[/tcp|udp|sctp], with [..] around an IPv6 address"
+        endpoint, _, protocol = text.partition("/")
+        host, colon, port = endpoint.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit():
+            raise ValueError(expected)
+        if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+            raise ValueError(expected)
+        try:
+            address = ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+            return cls(address=address, port=int(port), protocol=Protocol(protocol or "tcp"))
+        except ValueError as error:
+            raise ValueError(expected) from error
+
+
+def _host_port_text(value: str) -> str:
+    return str(HostPort.parse(value))
+
+
+HostPortText = Annotated[str, AfterValidator(_host_port_text)]
+
+
+class AcceptedLoss(SpecModel):
+    """A consumer whose loss is accepted by name. `from`: container, host or external; `to`: ADDRESS:PORT."""
+
+    from_: str = Field(alias="from", description="container name, host or external")
+    to: HostPortText = Field(description='where it connects to, such as "[::1]:5001"')
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Probe(SpecModel):
+    """A connection that must work before and after: TCP, or HTTP when `http` names a path."""
+
+    from_: str = Field(alias="from", description="container name, host or external")
+    to: HostPortText = Field(description="ADDRESS:PORT")
+    http: str | None = Field(
+        default=None, description="path to GET, such as /healthz; any answer < 500 is good"
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @field_validator("http")
+    @classmethod
+    def _is_path(cls, value: str | None) -> str | None:
+        if value is not None and (
+            not value.startswith("/") or any(c.isspace() or ord(c) < 33 for c in value)
+        ):
+            raise ValueError("an HTTP path begins with / and has no blanks or control characters")
+        return value
+
+
+class Policy(SpecModel):
+    """How far remedy may go."""
+
+    restart_engine: bool = Field(
+        default=True, description="the engine may be restarted; false keeps userland_proxy as it is"
+    )
+    stop_containers: bool = Field(
+        default=False, description="containers may be stopped where live-restore cannot be had"
+    )
+    confirm_within: str | None = Field(
+        default=None,
+        pattern=r"^[1-9]\d{0,4}(s|m|h)$",
+        description="roll back unless confirmed in time, such as 60s",
+    )
+    accept_pinned: bool = Field(
+        default=False, description="accept rules that are pinned to container addresses (hairpin, no watcher)"
+    )
+
+
+class Spec(SpecModel):
+    """The whole of remedy.yaml, version 1."""
+
+    version: Literal[1] = Field(description="always 1")
+    load_balancer: str | ServiceRef | UnitRef | None = Field(
+        default=None, description="container name, {project, service} or {unit}"
+    )
+    backends: tuple[Backend, ...] = ()
+    remedies: Remedies = Remedies()
+    accept: tuple[AcceptedLoss, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    policy: Policy = Policy()
+    accept_pinned: bool | None = Field(default=None, description="short for policy.accept_pinned")
+
+    @property
+    def accepts_pinned(self) -> bool:
+        """Whether rules pinned to container addresses are accepted."""
+        return self.policy.accept_pinned if self.accept_pinned is None else self.accept_pinned
