@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from remedy.errors import CommandError, MissingToolError
 
@@ -40,15 +41,17 @@ def run_command(
     command = tuple(arguments)
     data = stdin.encode() if isinstance(stdin, str) else stdin
     # `input` and `stdin` exclude each other; without input nothing may be read from the terminal.
-    source = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
+    source: dict[str, Any] = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             command,
             capture_output=True,
             timeout=timeout,
             check=False,
+            # Not in the terminal's foreground group: ^C reaches remedy, which decides, and not the program.
+            process_group=0,
             env={**os.environ, "LC_ALL": "C", **(env or {})},
-            **source,  # type: ignore[call-overload]
+            **source,
         )
     except FileNotFoundError as error:
         raise MissingToolError(
@@ -57,9 +60,7 @@ def run_command(
             next_step=f"install the package that brings {command[0]}",
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise CommandError(
-            f"{command[0]} did not end within {timeout:g} s", where=shlex.join(command)
-        ) from error
+        raise CommandError(f"{command[0]} did not end within {timeout:g} s", where=shlex.join(command)) from error
     result = Completed(
         command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )

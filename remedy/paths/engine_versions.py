@@ -1,0 +1,34 @@
+"""What one engine version does to packets and another does not: the only place that knows."""
+
+from __future__ import annotations
+
+Version = tuple[int, int]
+
+# 29.0 replaced the isolation chains and dropped the RETURNs in front of the DNAT rules (moby 1ad9599da7).
+NO_ISOLATION_CHAINS: Version = (29, 0)
+# 27.4 sets bridge-nf-call-iptables to 1 at start while the proxy is off (moby 0548fe251c, PR 48676).
+SETS_BRIDGE_NF: Version = (27, 4)
+# Up to 20.10 `--src-type LOCAL -j MASQUERADE` stays when the proxy comes back (moby 44721, fixed in 23.0.0).
+CLEANS_MASQUERADE: Version = (23, 0)
+# `dockerd --validate` exists from 23.0.
+HAS_VALIDATE: Version = (23, 0)
+
+
+def isolates_networks(version: Version) -> bool:
+    """Whether a DNATed packet from another bridge is dropped by the isolation chains."""
+    return version < NO_ISOLATION_CHAINS
+
+
+def sets_bridge_nf(version: Version) -> bool:
+    """Whether the engine switches bridge-nf-call-iptables on when it starts without the userland proxy."""
+    return version >= SETS_BRIDGE_NF
+
+
+def leaves_masquerade(version: Version) -> bool:
+    """Whether `-m addrtype --src-type LOCAL -j MASQUERADE` stays behind when the proxy comes back."""
+    return version < CLEANS_MASQUERADE
+
+
+def has_validate(version: Version) -> bool:
+    """Whether `dockerd --validate --config-file` can check a daemon.json."""
+    return version >= HAS_VALIDATE

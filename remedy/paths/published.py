@@ -1,0 +1,129 @@
+"""Published ports as the datapath sees them: which container address, behind which bridge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from remedy.facts.model import Address, Container, HostFacts, Network, PortBinding, Protocol, Subnet
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """One binding of a running container, resolved to the address that the engine maps it to.
+
+    host_address None: every local address of the family `host_family`. A `[::]` binding of a container without
+    IPv6 has host_family 6 and an IPv4 to_address: only docker-proxy can serve it.
+    """
+
+    container: Container
+    network: Network
+    bridge: str
+    subnet: Subnet
+    protocol: Protocol
+    host_family: int
+    host_address: Address | None
+    port: int
+    to_address: Address
+    to_port: int
+
+    @property
+    def is_nat(self) -> bool:
+        """Whether iptables can serve it: both ends speak the same IP version."""
+        return self.host_family == self.to_address.version
+
+    def covers(self, address: Address, port: int, protocol: Protocol) -> bool:
+        """Whether a connection to this host address and port means this published port."""
+        if (port, protocol, address.version) != (self.port, self.protocol, self.host_family):
+            return False
+        return self.host_address is None or self.host_address == address
+
+
+def published_ports(facts: HostFacts) -> tuple[PublishedPort, ...]:
+    """Every published port of every running container that is on a bridge network.
+
+    Bindings on networks without NAT (gateway mode routed, macvlan) are left out: the engine maps nothing there.
+    """
+    networks = {network.id: network for network in facts.networks}
+    proxied = {
+        (proxy.protocol, proxy.host_address, proxy.host_port): proxy.container_address
+        for proxy in facts.docker_proxies
+    }
+    found = []
+    for container in facts.containers:
+        if not container.is_running:
+            continue
+        for binding in container.ports:
+            port = _resolve(container, binding, networks, proxied)
+            if port is not None:
+                found.append(port)
+    return tuple(found)
+
+
+def _resolve(
+    container: Container,
+    binding: PortBinding,
+    networks: dict[str, Network],
+    proxied: dict[tuple[Protocol, Address, int], Address],
+) -> PublishedPort | None:
+    mapped = proxied.get((binding.protocol, binding.host_address, binding.host_port))
+    candidates = [
+        (endpoint, networks[endpoint.network_id])
+        for endpoint in container.endpoints
+        if endpoint.network_id in networks and _maps_ports(networks[endpoint.network_id])
+    ]
+    # The engine maps ports on the endpoint that holds the default gateway: by priority, then by network name
+    # (measured on 20.10 to 28.5); a docker-proxy's own command line is better evidence.
+    candidates.sort(key=lambda pair: pair[1].name)
+    for endpoint, network in candidates:
+        addresses = [interface.ip for interface in (endpoint.ipv4, endpoint.ipv6) if interface is not None]
+        if mapped is not None and mapped not in addresses:
+            continue
+        if not addresses or network.bridge is None:
+            continue
+        wanted = binding.host_address.version
+        address = mapped or next((a for a in addresses if a.version == wanted), addresses[0])
+        interface = endpoint.ipv4 if address.version == 4 else endpoint.ipv6
+        if interface is None:
+            continue
+        unspecified = binding.host_address.is_unspecified
+        return PublishedPort(
+            container=container,
+            network=network,
+            bridge=network.bridge,
+            subnet=interface.network,
+            protocol=binding.protocol,
+            host_family=wanted,
+            host_address=None if unspecified else binding.host_address,
+            port=binding.host_port,
+            to_address=address,
+            to_port=binding.container_port,
+        )
+    return None
+
+
+def _maps_ports(network: Network) -> bool:
+    modes = {network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{v}", "nat") for v in (4, 6)}
+    return network.driver == "bridge" and not network.internal and modes != {"routed"}
+
+
+def host_addresses(facts: HostFacts) -> frozenset[Address]:
+    """All addresses of the host itself, loopback included."""
+    return frozenset(a.address.ip for space in facts.namespaces if space.is_host for a in space.addresses)
+
+
+def container_by_address(facts: HostFacts) -> dict[Address, Container]:
+    """Which running container has an address on one of the engine's networks."""
+    return {
+        interface.ip: container
+        for container in facts.containers
+        if container.is_running
+        for endpoint in container.endpoints
+        for interface in (endpoint.ipv4, endpoint.ipv6)
+        if interface is not None
+    }
+
+
+def is_ipv6(address: Address) -> bool:
+    """Whether this is an IPv6 address (and not an IPv4 one mapped into IPv6)."""
+    return isinstance(address, IPv6Address)
