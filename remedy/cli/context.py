@@ -1,0 +1,108 @@
+"""What the commands share: the spec, the facts, the settings and the plan, each obtained in one place."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from remedy.cli.options import GlobalOptions, options_of
+
+if TYPE_CHECKING:
+    from remedy.apply.settings import Settings
+    from remedy.facts.model import HostFacts
+    from remedy.plan.model import Plan
+    from remedy.spec.models import Spec
+
+
+class Session:
+    """One command's view of its options and of the host. Everything is read when it is asked for."""
+
+    def __init__(self, context: typer.Context) -> None:
+        self.options: GlobalOptions = options_of(context)
+
+    def settings(self, confirm_within_seconds: int | None = None) -> Settings:
+        """Return where remedy keeps its state and how it reaches the engine."""
+        from remedy.apply.settings import Settings
+
+        return Settings.from_environment(
+            daemon_json_path=self.options.daemon_json, confirm_within_seconds=confirm_within_seconds
+        )
+
+    def spec_path(self) -> Path:
+        """Return the remedy.yaml in force. Raises SpecError when there is none."""
+        from remedy.spec.load import find_spec
+
+        return find_spec(self.options.config)
+
+    def spec(self) -> Spec:
+        """Read remedy.yaml. Raises SpecError."""
+        from remedy.spec.load import load_spec
+
+        return load_spec(self.spec_path())
+
+    def spec_if_any(self) -> Spec | None:
+        """Read remedy.yaml where there is one; a wrong one is an error, an absent one is not.
+
+        Raises SpecError.
+        """
+        from remedy.spec.load import find_spec_if_any, load_spec
+
+        path = self.options.config or find_spec_if_any()
+        return None if path is None else load_spec(path)
+
+    def facts(self) -> HostFacts:
+        """Look at the host, or read the file that --facts names. Raises InputError, EngineError, ..."""
+        from remedy.facts import gather, load_facts
+
+        if self.options.facts is not None:
+            return load_facts(self.options.facts)
+        return gather(daemon_json_path=self.options.daemon_json)
+
+    def plan(self) -> Plan:
+        """Plan from remedy.yaml and the host as it is. Raises SpecError and what `facts` raises."""
+        from datetime import UTC, datetime
+
+        from remedy.plan.planner import make_plan
+        from remedy.spec.load import spec_digest
+
+        spec = self.spec()
+        return make_plan(spec, self.facts(), spec_digest=spec_digest(spec), now=datetime.now(UTC))
+
+    def stop_if_a_run_waits(self, settings: Settings) -> None:
+        """Say that an interrupted or pending run comes first, before looking at a host that is in its middle.
+
+        Raises RunWaitingError.
+        """
+
+    def say(self, described: dict[str, Any], sentence: str) -> None:
+        """Answer with one sentence, or with its JSON form."""
+        from remedy.cli.views.console import make_console, write_json
+        from remedy.cli.views.escape import escape
+
+        if self.options.is_json:
+            write_json(described)
+        else:
+            make_console(self.options).print(escape(sentence))
+
+    def show_plan(self, plan: Plan, saved_as: Path | None = None) -> None:
+        """Show a plan."""
+        self.show("plan", plan.model_dump(mode="json", by_alias=True))
+        if saved_as is not None and not self.options.is_json:
+            self.say({}, f"Saved to {saved_as}. Apply exactly this plan with: remedy apply {saved_as}")
+
+    def show_rollback(self, steps: tuple[str, ...]) -> None:
+        """Show what a rollback will undo."""
+        self.show("rollback", {"steps": list(steps)})
+
+    def show(self, view: str, described: dict[str, Any]) -> None:
+        """Write the JSON form as it is, or hand it to the view of that name."""
+        from remedy.cli.views.console import make_console, write_json
+
+        if self.options.is_json:
+            write_json(described)
+            return
+        render = import_module(f"remedy.cli.views.{view}").show
+        render(make_console(self.options), described)

@@ -1,0 +1,38 @@
+"""`remedy verify`: the probes alone."""
+
+from __future__ import annotations
+
+import typer
+
+from remedy.cli.context import Session
+from remedy.cli.help import RemedyCommand, command_app
+
+app = command_app()
+
+EXAMPLES = """
+remedy verify                              # 0 all work, 2 one does not
+remedy verify --format json | jq '.probes[] | select(.after == false)'
+"""
+
+
+@app.command(cls=RemedyCommand, epilog=EXAMPLES)
+def verify(context: typer.Context) -> None:
+    """Try the probes now.
+
+    Opens the connections that remedy.yaml names and those that remedy finds by itself, each from where its
+    consumer is. Changes nothing.
+    """
+    from remedy.verify.run import verify as try_probes
+
+    session = Session(context)
+    spec = session.spec()
+    probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(session.facts(), spec)]
+    session.show("probes", {"probes": probes})
+    if any(not probe_works(probe) for probe in probes):
+        raise typer.Exit(2)
+
+
+def probe_works(probe: dict[str, object]) -> bool:
+    """Whether the newest try of a probe went well."""
+    latest = probe["before"] if probe["after"] is None else probe["after"]
+    return latest is not False

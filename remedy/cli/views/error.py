@@ -1,0 +1,49 @@
+"""An error as a person or a program reads it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from remedy.cli.options import GlobalOptions
+from remedy.errors import RemedyError
+
+
+def error_object(error: RemedyError) -> dict[str, Any]:
+    """Return the error's JSON form."""
+    described: dict[str, Any] = {
+        "code": error.code,
+        "what": error.what,
+        "where": error.where,
+        "why": error.why,
+        "next": error.next_step,
+        "exit_code": error.exit_code,
+    }
+    problems = getattr(error, "problems", ())
+    if problems:
+        described["problems"] = [problem.as_json() for problem in problems]
+    return {"error": described}
+
+
+def show_error(error: RemedyError, options: GlobalOptions) -> None:
+    """Write the error: JSON on standard output with --format json, else text on standard error."""
+    from remedy.cli.views.console import make_console, write_json
+
+    if options.is_json:
+        write_json(error_object(error))
+        return
+    from rich.text import Text
+
+    from remedy.cli.views.escape import escape_lines
+
+    console = make_console(options, sys.stderr)
+    rows = [("Error", error.what), ("where", error.where), ("why", error.why), ("next", error.next_step)]
+    for label, value in rows:
+        if not value:
+            continue
+        first, *more = escape_lines(value)
+        indent = "" if label == "Error" else "  "
+        style = "bold red" if label == "Error" else "bold"
+        console.print(Text.assemble((f"{indent}{label}:", style), f" {first}"))
+        for line in more:
+            console.print(Text(f"{'':{len(indent) + len(label) + 2}}{line}"))
