@@ -32,11 +32,11 @@ COMMANDS = {
 class LazyGroup(RemedyGroup):
     """The root: knows all names, imports what is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Import the command's module and turn it into a command."""
         if cmd_name not in COMMANDS:
             return None
@@ -53,7 +53,7 @@ class LazyGroup(RemedyGroup):
             ctx.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """List the commands from the table."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -86,7 +86,7 @@ def build() -> Any:
     )
     def remedy(
         context: typer.Context,
-        version: Annotated[
+        version: Annotated[  # noqa: ARG001
             bool, typer.Option("--version", is_eager=True, callback=_print_version, help="show the version")
         ] = False,
     ) -> None:

@@ -13,9 +13,7 @@ from remedy.cli.options import is_global
 
 def command_app(**settings: Any) -> typer.Typer:
     """Return a Typer app of this project's kind: plain help (no rich), no completion, errors go to `main`."""
-    return typer.Typer(
-        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings
-    )
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
 
 
 def _write_help(command: Any, context: typer.Context, formatter: Any) -> None:
@@ -57,7 +55,7 @@ class RemedyCommand(TyperCommand):
         _write_help(self, ctx, formatter)
         _write_options(self, ctx, formatter)
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Name the arguments as the contract does: [PLAN], not [plan]."""
         pieces = ["[OPTIONS]"]
         for parameter in self.params:

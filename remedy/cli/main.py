@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -90,8 +91,6 @@ def _report(error: RemedyError, options: GlobalOptions) -> int:
 
 def _close_quietly() -> int:
     # The reader went away (`remedy plan | head`): nothing is left to say, and nobody to say it to.
-    try:
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
     return 0

@@ -37,7 +37,7 @@ def ask(question: str, command: str, options: GlobalOptions) -> None:
 def follow(options: GlobalOptions) -> Iterator[Callable[[Event], None]]:
     """Yield what takes the run's events: lines for a person, nothing for a program."""
     if options.is_json:
-        yield lambda event: None
+        yield lambda _event: None
         return
     from remedy.cli.views.console import make_console
     from remedy.cli.views.progress import Progress

@@ -8,17 +8,38 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from remedy.facts.model import Address, Protocol
+from remedy.spec.duration import PATTERN as DURATION_PATTERN
+from remedy.spec.duration import parse_duration
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
 class SpecModel(BaseModel):
     """Base of the spec's models: immutable, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_absent(cls, data: object) -> object:
+        # `remedies:` with nothing but comments below it is YAML's null: as if the line were not there.
+        if not isinstance(data, dict):
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
 class ServiceRef(SpecModel):
@@ -31,9 +52,7 @@ class ServiceRef(SpecModel):
 class UnitRef(SpecModel):
     """A load balancer that runs as a service of the host."""
 
-    unit: str = Field(
-        description="the systemd unit, such as haproxy.service", pattern=r"^[\w@.:\\-]+\.service$"
-    )
+    unit: str = Field(description="the systemd unit, such as haproxy.service", pattern=r"^[\w@.:\\-]+\.service$")
 
 
 class Backend(SpecModel):
@@ -50,9 +69,7 @@ class Backend(SpecModel):
     def _named_in_one_way(self) -> Backend:
         ways = [self.containers is not None, bool(self.project or self.service), self.label is not None]
         if sum(ways) != 1:
-            raise ValueError(
-                "name the containers in exactly one way: containers, project + service, or label"
-            )
+            raise ValueError("name the containers in exactly one way: containers, project + service, or label")
         if bool(self.project) != bool(self.service):
             raise ValueError("project and service belong together")
         return self
@@ -61,9 +78,26 @@ class Backend(SpecModel):
 class HairpinOptions(SpecModel):
     """The hairpin remedy in detail; `hairpin: true` is {loopback: false}."""
 
-    loopback: bool = Field(
+    loopback: StrictBool = Field(
         default=False, description="redirect the host's own 127.0.0.1:PORT too (route_localnet)"
     )
+
+
+def _hairpin_form(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "switch"
+    return "HairpinOptions" if isinstance(value, dict | HairpinOptions) else None
+
+
+# Callable discriminators, so that an error is that of the form which was meant, not of all of them.
+Hairpin = Annotated[
+    Annotated[StrictBool, Tag("switch")] | Annotated[HairpinOptions, Tag("HairpinOptions")],
+    Discriminator(
+        _hairpin_form,
+        custom_error_type="form",
+        custom_error_message="expected true, false or a mapping with the key loopback",
+    ),
+]
 
 
 def _not_in_this_version(value: object) -> object:
@@ -78,10 +112,10 @@ NotYet = Annotated[object, AfterValidator(_not_in_this_version)]
 class Remedies(SpecModel):
     """What is wanted of this host."""
 
-    userland_proxy: bool | None = Field(
+    userland_proxy: StrictBool | None = Field(
         default=None, description="as in daemon.json: false takes docker-proxy out of every path"
     )
-    hairpin: bool | HairpinOptions | None = Field(
+    hairpin: Hairpin | None = Field(
         default=None, description="own DNAT ahead of the engine's, without a restart of the engine"
     )
     user_network: NotYet = Field(default=None, description="not in this version")
@@ -146,18 +180,14 @@ class Probe(SpecModel):
 
     from_: str = Field(alias="from", description="container name, host or external")
     to: HostPortText = Field(description="ADDRESS:PORT")
-    http: str | None = Field(
-        default=None, description="path to GET, such as /healthz; any answer < 500 is good"
-    )
+    http: str | None = Field(default=None, description="path to GET, such as /healthz; any answer < 500 is good")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @field_validator("http")
     @classmethod
     def _is_path(cls, value: str | None) -> str | None:
-        if value is not None and (
-            not value.startswith("/") or any(c.isspace() or ord(c) < 33 for c in value)
-        ):
+        if value is not None and (not value.startswith("/") or any(c.isspace() or ord(c) < 33 for c in value)):
             raise ValueError("an HTTP path begins with / and has no blanks or control characters")
         return value
 
@@ -165,27 +195,50 @@ class Probe(SpecModel):
 class Policy(SpecModel):
     """How far remedy may go."""
 
-    restart_engine: bool = Field(
+    restart_engine: StrictBool = Field(
         default=True, description="the engine may be restarted; false keeps userland_proxy as it is"
     )
-    stop_containers: bool = Field(
+    stop_containers: StrictBool = Field(
         default=False, description="containers may be stopped where live-restore cannot be had"
     )
     confirm_within: str | None = Field(
         default=None,
-        pattern=r"^[1-9]\d{0,4}(s|m|h)$",
+        pattern=DURATION_PATTERN,
         description="roll back unless confirmed in time, such as 60s",
     )
-    accept_pinned: bool = Field(
+    accept_pinned: StrictBool = Field(
         default=False, description="accept rules that are pinned to container addresses (hairpin, no watcher)"
     )
+
+    @property
+    def confirm_within_seconds(self) -> int | None:
+        """The time to confirm in, None when no confirmation is wanted."""
+        return None if self.confirm_within is None else parse_duration(self.confirm_within)
+
+
+def _load_balancer_form(value: object) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    if isinstance(value, UnitRef) or (isinstance(value, dict) and "unit" in value):
+        return "UnitRef"
+    return "ServiceRef" if isinstance(value, dict | ServiceRef) else None
+
+
+LoadBalancer = Annotated[
+    Annotated[str, Tag("name")] | Annotated[ServiceRef, Tag("ServiceRef")] | Annotated[UnitRef, Tag("UnitRef")],
+    Discriminator(
+        _load_balancer_form,
+        custom_error_type="form",
+        custom_error_message="expected a container name, {project, service} or {unit}",
+    ),
+]
 
 
 class Spec(SpecModel):
     """The whole of remedy.yaml, version 1."""
 
     version: Literal[1] = Field(description="always 1")
-    load_balancer: str | ServiceRef | UnitRef | None = Field(
+    load_balancer: LoadBalancer | None = Field(
         default=None, description="container name, {project, service} or {unit}"
     )
     backends: tuple[Backend, ...] = ()
@@ -193,7 +246,7 @@ class Spec(SpecModel):
     accept: tuple[AcceptedLoss, ...] = ()
     probes: tuple[Probe, ...] = ()
     policy: Policy = Policy()
-    accept_pinned: bool | None = Field(default=None, description="short for policy.accept_pinned")
+    accept_pinned: StrictBool | None = Field(default=None, description="short for policy.accept_pinned")
 
     @property
     def accepts_pinned(self) -> bool:

@@ -1,0 +1,20 @@
+"""The JSON Schema of remedy.yaml, for editors and linters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remedy.spec.models import Spec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema, draft 2020-12."""
+    schema = Spec.model_json_schema(by_alias=True)
+    return {
+        "$schema": DIALECT,
+        "title": "remedy.yaml",
+        "description": "What remedy holds a Docker host to. An absent key means: leave it as it is.",
+        **{key: value for key, value in schema.items() if key not in ("title", "description")},
+    }
