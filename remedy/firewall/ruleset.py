@@ -6,7 +6,10 @@ writer fits the host. It carries everything that its writer and its removal need
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from remedy.facts.model import Address, Protocol, Subnet
 from remedy.frozen import Frozen
@@ -31,9 +34,9 @@ class Redirect(Frozen):
 
     protocol: Protocol
     address: Address | None
-    port: int
+    port: int = Field(ge=1, le=65535)
     to_address: Address
-    to_port: int
+    to_port: int = Field(ge=1, le=65535)
     bridge: str
     subnet: Subnet
     container: str
@@ -46,6 +49,28 @@ class Redirect(Frozen):
     def family(self) -> Literal[4, 6]:
         """4 or 6, of the address that the connection is redirected to."""
         return 4 if self.to_address.version == 4 else 6
+
+    @model_validator(mode="after")
+    def _is_of_one_family(self) -> Self:
+        addresses = (self.to_address, self.subnet, *((self.address,) if self.address is not None else ()))
+        if len({address.version for address in addresses}) > 1:
+            raise ValueError("DNAT cannot lead from one address family to the other")
+        if self.from_loopback and self.family == 6:
+            raise ValueError("connections to ::1 cannot be redirected: the kernel has no route_localnet for IPv6")
+        return self
+
+    def claims(self) -> Iterator[tuple[str, str, Protocol, int]]:
+        """Whose connections to what it takes: (from where, address, protocol, port), each once per ruleset."""
+        origins = {
+            f"bridge {self.bridge}": self.from_own_bridge,
+            "elsewhere": self.from_elsewhere,
+            "host": self.from_host,
+            "loopback": self.from_loopback,
+        }
+        address = f"any IPv{self.family} address" if self.address is None else str(self.address)
+        for origin, is_wanted in origins.items():
+            if is_wanted:
+                yield origin, address, self.protocol, self.port
 
 
 class Ruleset(Frozen):
@@ -64,3 +89,12 @@ class Ruleset(Frozen):
     engine_bridges: tuple[str, ...]
     guard_localnet: tuple[str, ...] = ()
     forward_guard: bool = False
+
+    @model_validator(mode="after")
+    def _claims_nothing_twice(self) -> Self:
+        seen: set[tuple[str, str, Protocol, int]] = set()
+        for claim in (claim for redirect in self.redirects for claim in redirect.claims()):
+            if claim in seen:
+                raise ValueError("two redirects for {3}/{2} at {1} from {0}".format(*claim))
+            seen.add(claim)
+        return self
