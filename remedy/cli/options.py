@@ -64,9 +64,7 @@ def _declaration(  # noqa: PLR0913, PLR0917
         str | None,
         typer.Option("--daemon-json", metavar="PATH", help=f"the engine's file ({DEFAULT_DAEMON_JSON})"),
     ] = None,
-    global_no_color: Annotated[
-        bool | None, typer.Option("--no-color", help="no colour (as with NO_COLOR set)")
-    ] = None,
+    global_no_color: Annotated[bool | None, typer.Option("--no-color", help="no colour (as with NO_COLOR set)")] = None,
     global_debug: Annotated[
         bool | None, typer.Option("--debug", help="show where an internal error comes from")
     ] = None,

@@ -1,0 +1,55 @@
+"""What an action touches, item by item, from its JSON form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remedy.cli.views.layout import Cell
+
+MAX_ROWS = 24
+_ORIGINS = {
+    "from_own_bridge": "containers of the network",
+    "from_elsewhere": "other machines",
+    "from_host": "the host",
+    "from_loopback": "the host's loopback",
+}
+
+
+def details_of(action: dict[str, Any]) -> list[list[Cell]]:
+    """Return rows for the items of an action; none where before and after say it all."""
+    rows: list[list[Cell]] = []
+    match action["kind"]:
+        case "sysctl" if len(action["values"]) > 1:
+            rows = [_sysctl(name, action) for name in action["values"]]
+        case "hairpin_mode":
+            rows = [_hairpin_port(port) for port in action["ports"]]
+        case "write_rules":
+            rows = [_redirect("+", "green", redirect) for redirect in action["ruleset"]["redirects"]]
+        case "remove_rules":
+            rows = [_redirect("-", "red", redirect) for redirect in action["ruleset"]["redirects"]]
+    if len(rows) <= MAX_ROWS:
+        return rows
+    left = f"... and {len(rows) - MAX_ROWS} more (--format json has them all)"
+    return [*rows[:MAX_ROWS], [left, *[""] * (len(rows[0]) - 1)]]
+
+
+def _sysctl(name: str, action: dict[str, Any]) -> list[Cell]:
+    return [name, action["previous"].get(name, "?"), "→", action["values"][name]]
+
+
+def _hairpin_port(port: dict[str, Any]) -> list[Cell]:
+    return [port["bridge"], port["interface"], port["container"], "on" if port["previous"] else "off", "→ on"]
+
+
+def _redirect(symbol: str, style: str, redirect: dict[str, Any]) -> list[Cell]:
+    address = redirect["address"] or "any address of the host"
+    shown = f"[{address}]" if ":" in address else address
+    to_address = redirect["to_address"]
+    to_shown = f"[{to_address}]" if ":" in to_address else to_address
+    origins = " + ".join(words for flag, words in _ORIGINS.items() if redirect.get(flag))
+    return [
+        (symbol, style),
+        f"{shown}:{redirect['port']}/{redirect['protocol']}",
+        f"→ {to_shown}:{redirect['to_port']} ({redirect['container']})",
+        (f"from {origins}", "dim"),
+    ]

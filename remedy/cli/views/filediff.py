@@ -1,0 +1,69 @@
+"""Files that a plan writes, as small differences from what lies there at that step."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+MAX_LINES = 40
+# For each kind of action that writes a file: what is there before (unless an earlier action wrote it), and after.
+_CONTENTS = {
+    "hold_live_restore": ("original", "content"),
+    "userland_proxy": ("original", "content"),
+    "release_live_restore": ("hold_content", "final"),
+}
+_STYLES = {"+": "green", "-": "red", " ": "dim"}
+
+
+class FileHistory:
+    """Follows the files through the plan, so that each difference is that of its own step."""
+
+    def __init__(self) -> None:
+        self._current: dict[str, bytes | None] = {}
+
+    def changes(self, action: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield the lines of the difference with their styles; nothing for an action that writes no file."""
+        if action["kind"] not in _CONTENTS:
+            return
+        before_key, after_key = _CONTENTS[action["kind"]]
+        path = action[after_key]["path"]
+        before = self._current.get(path, _raw(action[before_key]))
+        after = _raw(action[after_key])
+        self._current[path] = after
+        if before == after:
+            return
+        yield path, "bold"
+        lines = list(difference(before, after))
+        yield from lines[:MAX_LINES]
+        if len(lines) > MAX_LINES:
+            yield f"... and {len(lines) - MAX_LINES} more lines", "dim"
+
+
+def difference(before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:
+    """Yield a unified difference without its headers. None is: there is no file."""
+    if before is None:
+        yield "(the file is made)", "dim"
+    if after is None:
+        yield "(the file is removed)", "dim"
+    old, new = _lines(before), _lines(after)
+    for line in difflib.unified_diff(old, new, n=2, lineterm=""):
+        if line.startswith(("---", "+++", "@@")) and line not in old and line not in new:
+            continue
+        yield line.replace("\t", "    "), _STYLES.get(line[:1], "")
+
+
+def _raw(content: dict[str, Any]) -> bytes | None:
+    # Both alphabets are accepted: Pydantic writes the URL-safe one.
+    raw = content["raw"]
+    return None if raw is None else base64.b64decode(raw.translate(str.maketrans("-_", "+/")))
+
+
+def _lines(content: bytes | None) -> list[str]:
+    if content is None:
+        return []
+    lines = content.decode(errors="replace").split("\n")
+    if lines[-1] == "":
+        return lines[:-1]
+    return [*lines[:-1], f"{lines[-1]} (no newline at the end)"]
