@@ -1,0 +1,200 @@
+"""Prepares a host's directory from its record, starts its first process, and waits for its Docker engine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from pathlib import Path
+
+from remedy.errors import CommandError, LabError
+from remedy.host.commands import run_command
+from remedy.lab.cgroups import make_cgroup, remove_cgroup
+from remedy.lab.inner_paths import UpperLayer
+from remedy.lab.interpreter import install_remedy
+from remedy.lab.layout import Layout
+from remedy.lab.namespaces import init_pid
+from remedy.lab.records import HostRecord, external_address4, external_address6
+from remedy.lab.rootfs import JOIN
+from remedy.lab.switch import switch_pid, unplug
+
+_BOOT = JOIN.with_name("boot.sh")
+_BOOT_TIMEOUT_SECONDS = 60.0
+_ALTERNATIVES = tuple(f"{family}{tool}" for family in ("iptables", "ip6tables") for tool in ("", "-save", "-restore"))
+_ENGINE_PLACES = ("/usr/sbin", "/usr/bin", "/usr/libexec/docker", "/usr/lib/docker", "/usr/local/sbin")
+
+_FIREWALL_UNIT = """\
+[Unit]
+Description=The host's own firewall rules, as its topology says
+DefaultDependencies=no
+Before=network-pre.target docker.service
+Wants=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c '[ ! -s /etc/lab/iptables.rules ] || iptables-restore --noflush /etc/lab/iptables.rules'
+ExecStart=/bin/sh -c '[ ! -s /etc/lab/ip6tables.rules ] || ip6tables-restore --noflush /etc/lab/ip6tables.rules'
+ExecStart=/bin/sh -c '[ ! -s /etc/lab/nftables.conf ] || nft -f /etc/lab/nftables.conf'
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def prepare_host(layout: Layout, record: HostRecord, template: Path | None) -> None:
+    """Fill the host's directory: overlay, identity, the topology's files, Docker's template."""
+    directory = layout.host_directory(record.name)
+    for part in ("upper", "work", "root", "containerd"):
+        (directory / part).mkdir()
+    if template is None:
+        (directory / "docker").mkdir(mode=0o710)
+    else:
+        run_command(["cp", "--archive", "--reflink=auto", str(template), str(directory / "docker")], timeout=300)
+    upper = UpperLayer(record.rootfs, directory / "upper")
+    _write_identity(upper, record)
+    _write_firewall(upper, record)
+    _write_settings(upper, record)
+    _install_engine(upper, record.engine_directory)
+    mounts = install_remedy(upper, layout.cache)
+    (directory / "mounts").write_text("".join(mount.line() for mount in mounts))
+    addresses = [str(record.address4), str(record.address6), *record.topology.addresses]
+    (directory / "addresses").write_text("".join(f"{address}\n" for address in addresses))
+
+
+def start_host(layout: Layout, record: HostRecord) -> int:
+    """Start the host's first process and wait until Docker answers; the pid of its init."""
+    directory = layout.host_directory(record.name)
+    cgroup = layout.host_cgroup(record.name)
+    switch = switch_pid(layout)
+    if switch is None:
+        raise LabError("the lab's switch does not run", next_step="remedy lab prune")
+    make_cgroup(cgroup)
+    namespaces = ["--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--propagation=private"]
+    gateways = [str(external_address4().ip), str(external_address6().ip)]
+    boot = [record.name, str(record.rootfs), port_name(record), f"/proc/{switch}/ns/net", *gateways]
+    run_command(
+        [
+            *("sh", str(JOIN), str(cgroup), "env", f"--chdir={directory}"),
+            *("unshare", *namespaces, "--", "setsid", "--fork", "sh", str(_BOOT), *boot),
+        ]
+    )
+    try:
+        return _wait_for_docker(cgroup, time.monotonic() + _BOOT_TIMEOUT_SECONDS)
+    except (OSError, CommandError) as error:
+        raise LabError(f"the lab host {record.name!r} does not start", why=_console(directory) or str(error)) from error
+
+
+def stop_host(layout: Layout, record: HostRecord) -> None:
+    """End the host at once, as a power cut would; its directory stays."""
+    remove_cgroup(layout.host_cgroup(record.name))
+    unplug(layout, port_name(record), str(record.address4.ip))
+
+
+def port_name(record: HostRecord) -> str:
+    """The host's port of the switch."""
+    return f"host{record.number}"
+
+
+def docker_socket(pid: int) -> Path:
+    """The engine's socket inside the host, as a path that works from the machine."""
+    return Path(f"/proc/{pid}/root/run/docker.sock")
+
+
+def wait_for_init(cgroup: Path, deadline: float) -> int:
+    """The host's init, once it has become systemd; ChildProcessError when it ended before."""
+    while True:
+        pid = init_pid(cgroup)
+        if pid is None:
+            raise ChildProcessError("its first process ended")
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+            return pid
+        if time.monotonic() > deadline:
+            raise TimeoutError("systemd did not start in time")
+        time.sleep(0.005)
+
+
+def _wait_for_docker(cgroup: Path, deadline: float) -> int:
+    """docker.socket is there long before the engine, so one question waits until the engine answers it."""
+    pid = wait_for_init(cgroup, deadline)
+    while True:
+        try:
+            if _ping(docker_socket(pid), deadline - time.monotonic()):
+                return pid
+        except (FileNotFoundError, ConnectionError, http.client.HTTPException):
+            wait_for_init(cgroup, deadline)
+            time.sleep(0.01)
+
+
+def _ping(path: Path, timeout: float) -> bool:
+    if timeout <= 0:
+        raise TimeoutError("the Docker engine did not answer in time")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        return connection.recv(64).split(b" ")[1:2] == [b"200"]
+
+
+def _console(directory: Path) -> str:
+    try:
+        return (directory / "console.log").read_text(errors="replace").strip()[-2000:]
+    except FileNotFoundError:
+        return ""
+
+
+def _write_identity(upper: UpperLayer, record: HostRecord) -> None:
+    import uuid
+
+    upper.write("/etc/hostname", f"{record.name}\n")
+    upper.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+    upper.write("/etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{record.address4.ip} {record.name}\n")
+    # Nobody answers there: names of the outside do not exist in a lab.
+    upper.write("/etc/resolv.conf", f"nameserver {external_address4().ip}\noptions timeout:1 attempts:1\n")
+
+
+def _write_firewall(upper: UpperLayer, record: HostRecord) -> None:
+    for name in _ALTERNATIVES:
+        family, dash, tool = name.partition("-")
+        upper.link(f"/etc/alternatives/{name}", f"/usr/sbin/{family}-{record.firewall}{dash}{tool}")
+    topology = record.topology
+    files = {
+        "iptables.rules": topology.iptables,
+        "ip6tables.rules": topology.ip6tables,
+        "nftables.conf": topology.nftables,
+    }
+    if any(files.values()):
+        for name, content in files.items():
+            upper.write(f"/etc/lab/{name}", content)
+        upper.write("/etc/systemd/system/lab-firewall.service", _FIREWALL_UNIT)
+        upper.link(
+            "/etc/systemd/system/multi-user.target.wants/lab-firewall.service",
+            "/etc/systemd/system/lab-firewall.service",
+        )
+
+
+def _write_settings(upper: UpperLayer, record: HostRecord) -> None:
+    topology = record.topology
+    # Like most servers with Docker; with 0 the engine sets FORWARD's policy to DROP and the sysctl to 1.
+    sysctls = {"net.ipv4.ip_forward": 1, **topology.sysctls}
+    upper.write("/etc/sysctl.d/90-lab.conf", "".join(f"{key} = {value}\n" for key, value in sysctls.items()))
+    if topology.daemon_json is not None:
+        text = topology.daemon_json
+        content = text if isinstance(text, str) else json.dumps(text, indent=2) + "\n"
+        upper.write("/etc/docker/daemon.json", content)
+    for file in topology.files:
+        if file.link_to is not None:
+            upper.link(file.path, file.link_to)
+        else:
+            upper.write(file.path, file.content, int(file.mode, 8))
+
+
+def _install_engine(upper: UpperLayer, directory: Path | None) -> None:
+    """Put other executables (dockerd, docker-proxy, runc ...) where the root file system has theirs."""
+    if directory is None:
+        return
+    programs = [path for path in sorted(directory.iterdir()) if path.is_file() and path.stat().st_mode & 0o111]
+    if not programs:
+        raise LabError("there is no executable in the engine's directory", where=str(directory))
+    for program in programs:
+        place = next((place for place in _ENGINE_PLACES if upper.exists(f"{place}/{program.name}")), "/usr/local/bin")
+        upper.copy(program, f"{place}/{program.name}")
