@@ -11,6 +11,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal
 
+from pydantic import Field
+
 from remedy.frozen import Frozen
 
 FORMAT_VERSION = 1
@@ -78,6 +80,7 @@ class DaemonJson(Frozen):
 
     problem names why it cannot be used (not JSON, not an object, duplicate key, symlink ...), with
     line:column where there is one. effective "configured" values are in `parsed`.
+    has_bom: the file begins with a byte order mark (taken by engine 23.0 and later, refused before).
     """
 
     path: str
@@ -90,6 +93,7 @@ class DaemonJson(Frozen):
     mtime: datetime | None = None
     is_symlink: bool = False
     symlink_target: str | None = None
+    has_bom: bool = False
     parsed: dict[str, object] | None = None
     problem: str | None = None
 
@@ -121,7 +125,10 @@ class PortBinding(Frozen):
 
 
 class Endpoint(Frozen):
-    """A container's place on one network. host_port_interface is the veth in the bridge."""
+    """A container's place on one network.
+
+    aliases are those that somebody gave it, dns_names all that the engine answers to (empty before 25).
+    """
 
     network_id: str
     network_name: str
@@ -132,6 +139,8 @@ class Endpoint(Frozen):
     mac: str | None = None
     aliases: tuple[str, ...] = ()
     endpoint_id: str = ""
+    dns_names: tuple[str, ...] = ()
+    gateway_priority: int = 0  # 28 and later
 
 
 class Mount(Frozen):
@@ -164,7 +173,7 @@ class Container(Frozen):
     stop_timeout_seconds: int | None = None
     command: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     extra_hosts: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
 
@@ -187,7 +196,7 @@ class Network(Frozen):
     gateways: tuple[Address, ...]
     bridge: str | None
     options: dict[str, str]
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class DockerProxy(Frozen):
@@ -216,7 +225,11 @@ class ListeningSocket(Frozen):
 
 
 class Connection(Frozen):
-    """An established TCP connection as one end sees it, in one namespace."""
+    """TCP connections as one end sees them, in one namespace; those that differ only in the client's port are one.
+
+    count says how many; the client's port and the inode are those of the first. An IPv4 peer of an IPv6
+    socket is shown as IPv4. TIME-WAIT connections belong to no process any more.
+    """
 
     local_address: Address
     local_port: int
@@ -226,6 +239,7 @@ class Connection(Frozen):
     inode: int = 0
     pid: int | None = None
     program: str | None = None
+    count: int = 1
 
 
 class InterfaceAddress(Frozen):
@@ -237,7 +251,7 @@ class InterfaceAddress(Frozen):
 
 
 class Link(Frozen):
-    """An interface. peer_index is the other end's index of a veth."""
+    """An interface. peer_index is the other end's index of a veth, in namespace peer_namespace if not this one."""
 
     index: int
     name: str
@@ -247,6 +261,7 @@ class Link(Frozen):
     mtu: int | None = None
     master: str | None = None
     peer_index: int | None = None
+    peer_namespace: int | None = None  # the kernel's local number of it (link-netnsid)
 
 
 class Route(Frozen):
@@ -271,7 +286,7 @@ class RoutingRule(Frozen):
     priority: int
     source: str
     table: str | None
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = Field(default_factory=dict)
 
 
 class NetNamespace(Frozen):
@@ -326,13 +341,16 @@ class FirewallFacts(Frozen):
     nft_version: str | None
     tables: tuple[IptablesTables, ...]
     nft_tables: tuple[str, ...]
-    nft_json: dict[str, list[object]] = {}
+    nft_json: dict[str, list[object]] = Field(default_factory=dict)
     firewalld_active: bool = False
     ufw_active: bool = False
 
 
 class ConntrackEntry(Frozen):
-    """One tracked flow: the original tuple and the reply's source (who answers)."""
+    """Tracked flows: the original tuple and the reply's. Those that differ only in the client's port are one.
+
+    count says how many; the client's port is that of the first.
+    """
 
     protocol: str
     source: Address
@@ -345,6 +363,7 @@ class ConntrackEntry(Frozen):
     reply_destination_port: int | None
     state: str | None
     unreplied: bool = False
+    count: int = 1
 
 
 class ConntrackFacts(Frozen):
@@ -358,7 +377,10 @@ class ConntrackFacts(Frozen):
 
 
 class HaproxyServer(Frozen):
-    """A `server` line: where haproxy connects to. file:line is where it stands."""
+    """A `server` line: where haproxy connects to. file:line is where it stands.
+
+    A `server-template PREFIX 1-3` is one server named "PREFIX[1-3]". port None: the port is the client's.
+    """
 
     proxy: str  # the backend or listen section's name
     name: str
@@ -370,13 +392,17 @@ class HaproxyServer(Frozen):
 
 
 class HaproxyFacts(Frozen):
-    """One haproxy and its servers. container_id is None for a service of the host."""
+    """One haproxy and its servers. container_id is None for a service of the host.
+
+    pid is the master's, through whose root the configuration was read.
+    """
 
     container_id: str | None
     unit: str | None
     config_files: tuple[str, ...]  # as seen by haproxy
     servers: tuple[HaproxyServer, ...]
     problem: str | None = None
+    pid: int | None = None
 
 
 class Unread(Frozen):

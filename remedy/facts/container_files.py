@@ -1,0 +1,98 @@
+"""Reading a file inside a container's root without being led out of it.
+
+The container's files belong to whoever runs in it: a symbolic link may point to /etc/shadow of the host, a
+"configuration" may be a device, a pipe or endless. Every component is opened relative to the one before and
+never followed; links are resolved inside the root; only regular files of limited size are read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MAXIMUM_BYTES = 4 << 20
+MAXIMUM_ENTRIES = 1024
+_MAXIMUM_LINKS = 40
+_PATH_ONLY = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@contextmanager
+def root_of(pid: int) -> Iterator[int]:
+    """Open the root directory as process `pid` sees it. Raises OSError."""
+    descriptor = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_regular_file(root: int, path: str) -> bytes:
+    """Read a regular file below `root`. Raises OSError, ValueError when it is too large."""
+    with _opened(root, path) as found:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        # Only now, that it is known to be no device or pipe, is it really opened.
+        with open(f"/proc/self/fd/{found}", "rb") as file:  # noqa: PTH123
+            content = file.read(MAXIMUM_BYTES + 1)
+    if len(content) > MAXIMUM_BYTES:
+        raise ValueError(f"{path} is larger than {MAXIMUM_BYTES} bytes")
+    return content
+
+
+def is_directory(root: int, path: str) -> bool:
+    """Whether `path` below `root` is a directory. Raises OSError when there is nothing."""
+    with _opened(root, path) as found:
+        return stat.S_ISDIR(os.fstat(found).st_mode)
+
+
+def list_directory(root: int, path: str) -> list[str]:
+    """Return the names in a directory below `root`, sorted. Raises OSError, ValueError when there are too many."""
+    with _opened(root, path) as found, os.scandir(f"/proc/self/fd/{found}") as entries:
+        names = [entry.name for _, entry in zip(range(MAXIMUM_ENTRIES + 1), entries, strict=False)]
+    if len(names) > MAXIMUM_ENTRIES:
+        raise ValueError(f"{path} has more than {MAXIMUM_ENTRIES} entries")
+    return sorted(names)
+
+
+@contextmanager
+def _opened(root: int, path: str) -> Iterator[int]:
+    """Walk to `path` component by component, resolving links inside the root, and open it as O_PATH."""
+    trail = [os.dup(root)]
+    try:
+        _walk(trail, path)
+        yield trail[-1]
+    finally:
+        for descriptor in trail:
+            os.close(descriptor)
+
+
+def _walk(trail: list[int], path: str) -> None:
+    """Extend `trail`, the open directories from the root down, by the components of `path`."""
+    waiting = list(reversed(path.split("/")))
+    links = 0
+    while waiting:
+        name = waiting.pop()
+        if name in {"", "."}:
+            continue
+        if name == "..":
+            if len(trail) > 1:
+                os.close(trail.pop())
+            continue
+        found = os.open(name, _PATH_ONLY, dir_fd=trail[-1])
+        if not stat.S_ISLNK(os.fstat(found).st_mode):
+            trail.append(found)
+            continue
+        try:
+            target = os.readlink("", dir_fd=found)
+        finally:
+            os.close(found)
+        links += 1
+        if links > _MAXIMUM_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if target.startswith("/"):
+            while len(trail) > 1:
+                os.close(trail.pop())
+        waiting.extend(reversed(target.split("/")))

@@ -1,0 +1,280 @@
+"""gather(): the whole observed state of the host, read side by side.
+
+Order follows need: the engine and /proc first; then every namespace, the rules and the bridges; last what
+can only be told from all of these, such as whose connections go through a published port.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from remedy import __version__
+from remedy.facts.bridges import parse_bridge_ports, with_containers
+from remedy.facts.conntrack import Interest, read_conntrack
+from remedy.facts.containers import parse_container
+from remedy.facts.daemon_json import read_daemon_json
+from remedy.facts.engine import (
+    ENGINE_PROGRAM,
+    EngineProcess,
+    ProxyWitnesses,
+    find_engine_process,
+    find_proxy_setting,
+    parse_engine,
+)
+from remedy.facts.engine_api import EngineApi, endpoint_of, is_local
+from remedy.facts.engine_rules import ACCEPTS_BYTE_ORDER_MARK
+from remedy.facts.firewall import choose_backend, proxy_witnesses, read_firewall
+from remedy.facts.haproxy import HAPROXY_PROGRAM, read_haproxies
+from remedy.facts.identity import parse_remote_identity, read_identity
+from remedy.facts.model import (
+    BridgePort,
+    ConntrackFacts,
+    Container,
+    DaemonJson,
+    EngineFacts,
+    FirewallFacts,
+    HaproxyFacts,
+    HostFacts,
+    NetNamespace,
+    Network,
+    SystemdFacts,
+)
+from remedy.facts.namespaces import Contents, describe, find_places, read_places
+from remedy.facts.networks import parse_network, with_bridge_addresses
+from remedy.facts.processes import Process, find_processes
+from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
+from remedy.facts.sysctls import read_sysctls
+from remedy.facts.systemd import read_systemd
+from remedy.facts.unread import Notes
+
+DEFAULT_DAEMON_JSON = "/etc/docker/daemon.json"
+FIREWALLD_PROGRAM = "firewalld"
+_WORKERS = 8
+_NO_CONNTRACK = ConntrackFacts(count=None, maximum=None, buckets=None, entries=(), entries_complete=False)
+_HOST_ITEMS = (
+    "daemon.json",
+    "engine process",
+    "docker-proxy processes",
+    "namespaces",
+    "bridge ports",
+    "firewall",
+    "sysctls",
+    "conntrack",
+    "haproxies",
+    "systemd",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """What the engine's API says."""
+
+    info: dict[str, Any]
+    containers: tuple[Container, ...]
+    networks: tuple[Network, ...]
+    listener_pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What is being read while the namespaces are."""
+
+    firewall: Future[FirewallFacts]
+    systemd: Future[SystemdFacts]
+    haproxies: Future[tuple[HaproxyFacts, ...]]
+
+
+def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAEMON_JSON) -> HostFacts:
+    """Read everything about the host that remedy runs on. Changes nothing.
+
+    socket: the engine's endpoint (a path or URL), default DOCKER_HOST, then /var/run/docker.sock.
+    What cannot be read is named in `unread`. Raises EngineError when the engine does not answer,
+    PermissionNeededError when its socket may not be used.
+    """
+    started = time.monotonic()
+    endpoint = endpoint_of(socket)
+    notes = Notes()
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="remedy-facts") as pool:
+        if is_local(endpoint):
+            facts = _gather_local(endpoint, str(daemon_json_path), pool, notes)
+        else:
+            facts = _gather_remote(endpoint, str(daemon_json_path), pool, notes)
+    return facts.model_copy(update={"gather_seconds": round(time.monotonic() - started, 3), "unread": notes.sorted()})
+
+
+def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: Notes) -> HostFacts:
+    programs = (ENGINE_PROGRAM, PROXY_PROGRAM, HAPROXY_PROGRAM, FIREWALLD_PROGRAM)
+    found = pool.submit(notes.attempt, "processes", (), partial(find_processes, programs))
+    daemon = pool.submit(_read_daemon_json, daemon_json_path, notes)
+    engine = _ask_engine(endpoint, pool, notes)
+    processes = found.result()
+    process = find_engine_process(engine.listener_pid, _named(processes, ENGINE_PROGRAM))
+    if process is None:
+        notes.add("engine process", "no process of this host serves the socket: is the engine in another one?")
+    started = _start_reading(engine, process, processes, pool, notes)
+
+    places = notes.attempt("namespaces", (), partial(find_places, engine.containers, notes))
+    contents = read_places(places, _ports(engine.containers), pool, notes)
+    sysctls = read_sysctls(_interfaces(contents))
+    interest = _interest(engine.containers, contents)
+    conntrack = pool.submit(notes.attempt, "conntrack", _NO_CONNTRACK, partial(read_conntrack, sysctls, interest))
+    namespaces = describe(contents, interest, [one.pid for one in processes], notes)
+    proxies = read_proxies(_named(processes, PROXY_PROGRAM), process.pid if process else None)
+    firewall, daemon_json = started.firewall.result(), daemon.result()
+    witnesses = ProxyWitnesses(process, daemon_json, proxies, engine.containers, proxy_witnesses(firewall))
+    proxy = find_proxy_setting(engine.info, witnesses)
+    engine_facts = parse_engine(engine.info, process, daemon_json, proxy, endpoint)
+    return HostFacts(
+        remedy_version=__version__,
+        gathered_at=datetime.now(UTC),
+        gather_seconds=0.0,
+        host=read_identity(),
+        engine=engine_facts,
+        daemon_json=_for_engine(daemon_json, engine_facts),
+        systemd=started.systemd.result(),
+        containers=engine.containers,
+        networks=_with_gateways(engine.networks, namespaces),
+        docker_proxies=proxies,
+        namespaces=namespaces,
+        bridge_ports=with_containers(_bridge_ports(contents), namespaces, engine.containers),
+        firewall=firewall,
+        sysctls=sysctls,
+        conntrack=conntrack.result(),
+        haproxies=started.haproxies.result(),
+    )
+
+
+def _start_reading(
+    engine: _Engine, process: EngineProcess | None, processes: Sequence[Process], pool: Executor, notes: Notes
+) -> _Started:
+    """Start what needs no more than the engine's answers and its process."""
+    programs = [one.program for one in processes]
+    haproxies = partial(read_haproxies, _named(processes, HAPROXY_PROGRAM), engine.containers)
+    systemd = partial(read_systemd, process.pid if process else None)
+    return _Started(
+        firewall=pool.submit(read_firewall, engine.info, process, programs, notes),
+        systemd=pool.submit(notes.attempt, "systemd", SystemdFacts(available=False), systemd),
+        haproxies=pool.submit(notes.attempt, "haproxies", (), haproxies),
+    )
+
+
+def _gather_remote(endpoint: str, daemon_json_path: str, pool: Executor, notes: Notes) -> HostFacts:
+    """Read what an engine on another host tells; nothing of this host must be mistaken for it."""
+    answers = _ask_engine(endpoint, pool, notes)
+    for item in _HOST_ITEMS:
+        notes.add(item, f"the engine is on another host ({endpoint})")
+    backend = choose_backend(answers.info, None)
+    daemon_json = DaemonJson(path=daemon_json_path, exists=False, problem="not read: it is on another host")
+    proxy = find_proxy_setting(answers.info, ProxyWitnesses(None, daemon_json, containers=answers.containers))
+    return HostFacts(
+        remedy_version=__version__,
+        gathered_at=datetime.now(UTC),
+        gather_seconds=0.0,
+        host=parse_remote_identity(answers.info),
+        engine=parse_engine(answers.info, None, daemon_json, proxy, endpoint),
+        daemon_json=daemon_json,
+        systemd=SystemdFacts(available=False),
+        containers=answers.containers,
+        networks=answers.networks,
+        docker_proxies=(),
+        namespaces=(),
+        bridge_ports=(),
+        firewall=FirewallFacts(
+            backend=backend.kind,
+            backend_evidence=backend.evidence,
+            iptables_version=None,
+            nft_version=None,
+            tables=(),
+            nft_tables=(),
+        ),
+        sysctls={},
+        conntrack=_NO_CONNTRACK,
+        haproxies=(),
+    )
+
+
+def _ask_engine(endpoint: str, pool: Executor, notes: Notes) -> _Engine:
+    api = EngineApi(endpoint)
+    try:
+        info, networks = pool.submit(api.info), pool.submit(api.networks)
+        ids = [container["Id"] for container in api.containers()]
+        containers = list(pool.map(partial(_read_container, api, notes), ids))
+        parsed = [_read_network(network, notes) for network in networks.result()]
+        return _Engine(
+            info=info.result(),
+            containers=tuple(sorted((c for c in containers if c is not None), key=lambda item: item.name)),
+            networks=tuple(sorted((n for n in parsed if n is not None), key=lambda network: network.name)),
+            listener_pid=api.listener_pid,
+        )
+    finally:
+        api.close()
+
+
+def _read_container(api: EngineApi, notes: Notes, container_id: str) -> Container | None:
+    def read() -> Container | None:
+        inspect = api.inspect_container(container_id)
+        return None if inspect is None else parse_container(inspect)
+
+    return notes.attempt(f"container {container_id[:12]}", None, read)
+
+
+def _read_network(network: dict[str, Any], notes: Notes) -> Network | None:
+    return notes.attempt(f"network {network.get('Name')}", None, partial(parse_network, network))
+
+
+def _read_daemon_json(path: str, notes: Notes) -> DaemonJson:
+    unknown = DaemonJson(path=path, exists=True, problem="it could not be read")
+    return notes.attempt("daemon.json", unknown, partial(read_daemon_json, path))
+
+
+def _for_engine(daemon_json: DaemonJson, engine: EngineFacts) -> DaemonJson:
+    if daemon_json.has_bom and daemon_json.problem is None and engine.version_tuple < ACCEPTS_BYTE_ORDER_MARK:
+        problem = f"it begins with a byte order mark, which engine {engine.version} refuses"
+        return daemon_json.model_copy(update={"problem": problem})
+    return daemon_json
+
+
+def _named(processes: Sequence[Process], program: str) -> list[Process]:
+    return [process for process in processes if process.program == program]
+
+
+def _ports(containers: Sequence[Container]) -> frozenset[int]:
+    bindings = [binding for container in containers for binding in container.ports]
+    return frozenset(port for binding in bindings for port in (binding.host_port, binding.container_port))
+
+
+def _interest(containers: Sequence[Container], contents: Sequence[Contents]) -> Interest:
+    host = next((read for read in contents if read.place.is_host), None)
+    return Interest(
+        host_ports=frozenset(binding.host_port for container in containers for binding in container.ports),
+        host_addresses=frozenset(found.address.ip for found in host.addressing.addresses) if host else frozenset(),
+        targets=frozenset(
+            (address.ip, binding.container_port)
+            for container in containers
+            for endpoint in container.endpoints
+            for address in (endpoint.ipv4, endpoint.ipv6)
+            if address is not None
+            for binding in container.ports
+        ),
+    )
+
+
+def _interfaces(contents: Sequence[Contents]) -> list[str]:
+    """Return the host's interfaces whose settings count: all but the ports of bridges."""
+    return [link.name for read in contents if read.place.is_host for link in read.addressing.links if not link.master]
+
+
+def _bridge_ports(contents: Sequence[Contents]) -> list[BridgePort]:
+    return [port for read in contents if read.place.is_host for port in parse_bridge_ports(read.addressing.raw_links)]
+
+
+def _with_gateways(networks: Sequence[Network], namespaces: Sequence[NetNamespace]) -> tuple[Network, ...]:
+    addresses = [found for namespace in namespaces if namespace.is_host for found in namespace.addresses]
+    return tuple(with_bridge_addresses(network, addresses) for network in networks)

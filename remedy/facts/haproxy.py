@@ -1,0 +1,153 @@
+"""The haproxies of the host, in containers and as services, and the servers that they are configured with."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from remedy.facts.container_files import is_directory, list_directory, read_regular_file, root_of
+from remedy.facts.haproxy_config import Reading, parse_config
+from remedy.facts.model import Container, HaproxyFacts
+from remedy.facts.processes import Process, read_proc_bytes, read_proc_text, split_arguments
+from remedy.facts.systemd import unit_of
+from remedy.facts.unread import reason_of
+
+HAPROXY_PROGRAM = "haproxy"
+# The official image's CMD says so; one that was started without -f would not run.
+DEFAULT_CONFIG = "/usr/local/etc/haproxy/haproxy.cfg"
+_OPTIONS_WITH_VALUE = frozenset("CfnNLmpSx")
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def read_haproxies(processes: Sequence[Process], containers: Sequence[Container]) -> tuple[HaproxyFacts, ...]:
+    """Read the configuration of each running haproxy, and name the containers whose haproxy does not run."""
+    masters = list(find_masters(processes))
+    owners = {process.pid: container_of(process, containers) for process in masters}
+    read = [_read_haproxy(process, owners[process.pid]) for process in masters]
+    found = {facts.container_id for facts in read}
+    idle = [_idle(container) for container in containers if _is_haproxy(container) and container.id not in found]
+    return tuple(sorted((*read, *idle), key=lambda facts: (facts.container_id or "", facts.pid or 0)))
+
+
+def find_masters(processes: Sequence[Process]) -> Iterator[Process]:
+    """Give each haproxy that is not another one's worker."""
+    pids = {process.pid for process in processes if process.program == HAPROXY_PROGRAM}
+    for process in processes:
+        if process.pid in pids and process.parent not in pids:
+            yield process
+
+
+def container_of(process: Process, containers: Sequence[Container]) -> Container | None:
+    """Return the container that a process runs in: the one it is the first process of, else by cgroup."""
+    by_pid = {container.pid: container for container in containers if container.is_running}
+    if process.pid in by_pid:
+        return by_pid[process.pid]
+    by_id = {container.id: container for container in containers}
+    try:
+        ids = _CONTAINER_ID.findall(read_proc_text(process.pid, "cgroup"))
+    except OSError:
+        ids = []
+    known = next((by_id[found] for found in reversed(ids) if found in by_id), None)
+    return known or by_pid.get(process.parent)
+
+
+def config_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return what follows -f and -- on haproxy's command line, and the directory of -C."""
+    files: list[str] = []
+    directory: str | None = None
+    waiting = list(reversed(arguments[1:]))
+    while waiting:
+        option = waiting.pop()
+        if option == "--":
+            return [*files, *reversed(waiting)], directory
+        if option in {"-sf", "-st"}:
+            # All pids up to the next option.
+            while waiting and waiting[-1].isdigit():
+                waiting.pop()
+        elif len(option) == 2 and option[0] == "-" and option[1] in _OPTIONS_WITH_VALUE and waiting:
+            value = waiting.pop()
+            if option == "-f":
+                files.append(value)
+            elif option == "-C":
+                directory = value
+    return files, directory
+
+
+def _read_haproxy(process: Process, container: Container | None) -> HaproxyFacts:
+    reading = Reading()
+    files: list[str] = []
+    try:
+        environment = _environment_of(process)
+        with root_of(_pid_with_root(process, container)) as root:
+            for file in _config_files(root, process):
+                # Names come from the container: what is no text must not spoil the facts file.
+                files.append(file.encode(errors="replace").decode())
+                text = read_regular_file(root, file).decode(errors="replace")
+                parse_config(text, file, environment, reading)
+    except (OSError, ValueError) as error:
+        reading.complain(f"{files[-1] if files else 'configuration'}: {reason_of(error)}")
+    return HaproxyFacts(
+        container_id=container.id if container else None,
+        unit=None if container else unit_of(process.pid),
+        config_files=tuple(files),
+        servers=tuple(reading.servers),
+        problem="; ".join(reading.problems) or None,
+        pid=process.pid,
+    )
+
+
+def _pid_with_root(process: Process, container: Container | None) -> int:
+    # haproxy itself may sit in a chroot where its configuration is not.
+    if container is not None:
+        return container.pid
+    try:
+        on_host = os.path.samefile(f"/proc/{process.pid}/ns/mnt", "/proc/self/ns/mnt")  # noqa: PTH121
+    except OSError:
+        on_host = False
+    return os.getpid() if on_host else process.pid
+
+
+def _config_files(root: int, process: Process) -> Iterator[str]:
+    """Give the files in haproxy's order; of a directory those named *.cfg, sorted."""
+    files, changed_to = config_arguments(process.arguments)
+    directory = PurePosixPath("/", _working_directory(process.pid), changed_to or "")
+    for file in files or [DEFAULT_CONFIG]:
+        path = str(directory / file)
+        if not is_directory(root, path):
+            yield path
+            continue
+        for name in list_directory(root, path):
+            if name.endswith(".cfg") and not name.startswith("."):
+                yield f"{path}/{name}"
+
+
+def _working_directory(pid: int) -> str:
+    """Return a process's directory as it sees it itself. The kernel shows it relative to the process's root."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
+    except OSError:
+        return "/"
+
+
+def _environment_of(process: Process) -> Mapping[str, str]:
+    # Of the process, not of the container's configuration: entrypoints export more. Not kept.
+    entries: Iterable[str] = split_arguments(read_proc_bytes(process.pid, "environ"))
+    return dict(entry.partition("=")[::2] for entry in entries)
+
+
+def _is_haproxy(container: Container) -> bool:
+    words = (*container.entrypoint, *container.command)
+    return any(PurePosixPath(word).name == HAPROXY_PROGRAM for word in words)
+
+
+def _idle(container: Container) -> HaproxyFacts:
+    state = "no haproxy process was found in it" if container.is_running else f"the container is {container.state}"
+    return HaproxyFacts(
+        container_id=container.id,
+        unit=None,
+        config_files=(),
+        servers=(),
+        problem=f"{state}: its configuration was not read",
+    )

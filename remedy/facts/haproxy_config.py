@@ -1,0 +1,221 @@
+"""A tolerant reader of haproxy.cfg that looks for one thing: where haproxy connects to.
+
+Words are split as haproxy does it (configuration.txt, 2.2 "Quoting and escaping" and 2.3 "Environment
+variables"). Whatever it does not understand it says in `problems`; it never raises on content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from itertools import pairwise
+
+from remedy.facts.model import HaproxyServer
+
+# Sections whose `server` lines are connections of haproxy's own.
+_SECTIONS = frozenset(
+    {
+        "global", "defaults", "frontend", "backend", "listen", "peers", "ring", "resolvers", "userlist",
+        "mailers", "program", "cache", "fcgi-app", "http-errors", "log-forward", "log-profile", "traces",
+        "crt-store", "acme",
+    }
+)  # fmt: skip
+_CONDITIONAL = frozenset({".if", ".elif", ".else", ".endif"})
+_NO_ADDRESS = ("unix@", "abns@", "abnsz@", "fd@", "sockpair@", "rhttp@", "rev@", "/")
+_FAMILY_PREFIX = re.compile(r"^(?:(?:tcp|udp|quic|mptcp|stream|dgram)[46]?|ipv[46])@")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:\[\*\])?(?:-([^}]*))?\}|(\w+))")
+_MATTERS = re.compile(r"\s*(?:server|server-template|default-server|defaults|backend|listen|frontend)\b")
+_LONGEST_LINE = 64 << 10
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was found so far; problems are kept once each."""
+
+    servers: list[HaproxyServer] = field(default_factory=list)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def complain(self, problem: str) -> None:
+        """Note something that was not understood."""
+        self.problems.setdefault(problem)
+
+
+@dataclass(slots=True)
+class _Section:
+    keyword: str = ""
+    name: str = ""
+    check_port: int | None = None
+    defaults_check_port: int | None = None
+
+    def enter(self, words: list[str]) -> None:
+        if self.keyword == "defaults":
+            self.defaults_check_port = self.check_port
+        self.keyword = words[0]
+        self.name = words[1] if len(words) > 1 else ""
+        self.check_port = None if words[0] == "defaults" else self.defaults_check_port
+
+
+def parse_config(text: str, file: str, environment: Mapping[str, str], reading: Reading) -> None:
+    """Read one file's text into `reading`."""
+    section = _Section()
+    for number, line in enumerate(text.splitlines(), start=1):
+        where = f"{file}:{number}"
+        if len(line) > _LONGEST_LINE:
+            reading.complain(f"{where}: the line is too long")
+            continue
+        try:
+            words = split_words(line, environment)
+        except ValueError as error:
+            # Other lines are none of our business, and haproxy has accepted them.
+            if _MATTERS.match(line):
+                reading.complain(f"{where}: {error}")
+            continue
+        if words:
+            _read_line(words, section, file, number, reading)
+
+
+def split_words(line: str, environment: Mapping[str, str]) -> list[str]:
+    """Split a line into words: quotes, backslashes, comments, variables. Raises ValueError."""
+    words: list[str] = []
+    word: list[str] | None = None
+    quote = ""
+    position = 0
+    while position < len(line):
+        character = line[position]
+        if quote != "'" and character == "\\" and _is_escape(line, position, quote):
+            word = word if word is not None else []
+            word.append(_unescaped(line[position + 1 : position + 2]))
+            position += 2
+            continue
+        if character in "'\"" and quote in {"", character}:
+            word = word if word is not None else []
+            quote = "" if quote else character
+        elif quote == '"' and character == "$" and (match := _VARIABLE.match(line, position)):
+            assert word is not None  # noqa: S101 - inside quotes
+            word.append(_value_of(match, environment))
+            position = match.end()
+            continue
+        elif not quote and character == "#":
+            break
+        elif not quote and character.isspace():
+            if word is not None:
+                words.append("".join(word))
+            word = None
+        else:
+            word = word if word is not None else []
+            word.append(character)
+        position += 1
+    if quote:
+        raise ValueError(f"unmatched {quote}")
+    return words if word is None else [*words, "".join(word)]
+
+
+def parse_address(text: str) -> tuple[str, int | None] | None:
+    """Read a server's address: (host, port), None for one that is no network address. Raises ValueError."""
+    text = _FAMILY_PREFIX.sub("", text)
+    if text.startswith(_NO_ADDRESS):
+        return None
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
+        if not closed or (rest and not rest.startswith(":")):
+            raise ValueError(f"address {text!r} is not understood")
+        return str(IPv6Address(host)), _port(rest[1:])
+    # "2001:db8::1:8080" is IPv6 with a port to haproxy: the last colon divides.
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        return text, None
+    if host and ":" in host:
+        return _ipv6_with_port(text, host, port)
+    return host, _port(port)
+
+
+def _ipv6_with_port(text: str, host: str, port: str) -> tuple[str, int | None]:
+    if port == "" or not port.isdigit():
+        return str(IPv6Address(host if port == "" else text)), None
+    try:
+        return str(IPv6Address(host)), _port(port)
+    except ValueError:
+        return str(IPv6Address(text)), None
+
+
+def _read_line(words: list[str], section: _Section, file: str, line: int, reading: Reading) -> None:
+    keyword = words[0]
+    if keyword in _SECTIONS:
+        section.enter(words)
+    elif keyword in _CONDITIONAL:
+        reading.complain(f"{file}:{line}: conditional blocks are all read, whether they apply or not")
+    elif keyword == "default-server":
+        section.check_port = _check_port(words) or section.check_port
+    elif keyword in {"server", "server-template"} and section.keyword != "resolvers":
+        try:
+            reading.servers.extend(_servers(words, section, file, line))
+        except (ValueError, IndexError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "a word is missing"
+            reading.complain(f"{file}:{line}: {keyword}: {reason}")
+
+
+def _servers(words: list[str], section: _Section, file: str, line: int) -> Iterator[HaproxyServer]:
+    if words[0] == "server-template":
+        name, address, options = f"{words[1]}[{_slots(words[2])}]", words[3], words[4:]
+    else:
+        # In a peers section the local peer has no address (`bind` says it).
+        name, address, options = words[1], (words[2] if len(words) > 2 else "/"), words[3:]
+    if "${" in address or address.startswith("$"):
+        raise ValueError(f"address {address!r} has a variable outside of double quotes")
+    parsed = parse_address(address)
+    if parsed is None:
+        return
+    host, port = parsed
+    yield HaproxyServer(
+        proxy=section.name or section.keyword,
+        name=name,
+        host=host,
+        port=port,
+        file=file,
+        line=line,
+        check_port=_check_port(options) or section.check_port,
+    )
+
+
+def _slots(text: str) -> str:
+    if re.fullmatch(r"\d+(?:-\d+)?", text) is None:
+        raise ValueError(f"{text!r} is no number of servers")
+    return text if "-" in text else f"1-{text}"
+
+
+def _check_port(options: list[str]) -> int | None:
+    for name, value in pairwise(options):
+        if name == "port" and value.isdigit():
+            return int(value)
+    return None
+
+
+def _port(text: str) -> int | None:
+    # "+80" and "-80" are relative to the port that the client asked for.
+    if not text or text[0] in "+-":
+        return None
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError(f"port {text!r} is not understood")
+    return int(text)
+
+
+def _is_escape(line: str, position: int, quote: str) -> bool:
+    following = line[position + 1 : position + 2]
+    # Inside double quotes only these may be escaped; anywhere else whatever follows.
+    return following != "" and (quote == "" or following in "\\\"$#' ")
+
+
+def _unescaped(character: str) -> str:
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(character, character)
+
+
+def _value_of(match: re.Match[str], environment: Mapping[str, str]) -> str:
+    name = match[1] or match[3]
+    value = environment.get(name)
+    if value is None or value == "":
+        if match[2] is not None:
+            return match[2]
+        raise ValueError(f"the variable {name} is not known")
+    return value

@@ -1,0 +1,102 @@
+"""Processes of the host, from /proc: those with a wanted name, and what /proc says of one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process and the command line that it was started with."""
+
+    pid: int
+    parent: int
+    program: str
+    arguments: tuple[str, ...]
+
+
+def find_processes(programs: Collection[str]) -> tuple[Process, ...]:
+    """Return all processes whose name (comm, at most 15 characters) is one of `programs`, by pid."""
+    found = (_read_if_named(pid, programs) for pid in process_ids())
+    return tuple(process for process in found if process is not None)
+
+
+def process_ids() -> list[int]:
+    """Return the ids of all processes, in ascending order."""
+    return sorted(int(name) for name in os.listdir(PROC) if name.isdigit())  # noqa: PTH208
+
+
+def read_process(pid: int) -> Process | None:
+    """Return one process, None when it is gone or a kernel thread's remains."""
+    try:
+        program = read_proc_text(pid, "comm").rstrip("\n")
+        parent = parse_parent(read_proc_text(pid, "stat"))
+        arguments = split_arguments(read_proc_bytes(pid, "cmdline"))
+    except OSError:
+        return None
+    return Process(pid, parent, program, arguments)
+
+
+def read_program(pid: int) -> str | None:
+    """Return a process's name, None when it is gone."""
+    try:
+        return read_proc_text(pid, "comm").rstrip("\n")
+    except OSError:
+        return None
+
+
+def read_proc_bytes(pid: int, name: str) -> bytes:
+    """Read /proc/PID/NAME. Raises OSError."""
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read()
+
+
+def read_proc_text(pid: int, name: str) -> str:
+    """Read /proc/PID/NAME as text, undecodable bytes replaced. Raises OSError."""
+    return read_proc_bytes(pid, name).decode(errors="replace")
+
+
+def split_arguments(cmdline: bytes) -> tuple[str, ...]:
+    """Split /proc/PID/cmdline or environ at its NULs."""
+    if not cmdline:
+        return ()
+    return tuple(part.decode(errors="replace") for part in cmdline.removesuffix(b"\0").split(b"\0"))
+
+
+def parse_parent(stat: str) -> int:
+    """Return the parent's id of a line of /proc/PID/stat. The name in it may hold anything, `) (` too."""
+    return int(stat[stat.rindex(")") + 1 :].split()[1])
+
+
+def parse_start_ticks(stat: str) -> int:
+    """Return when the process started, in clock ticks since boot, of a line of /proc/PID/stat."""
+    return int(stat[stat.rindex(")") + 1 :].split()[19])
+
+
+def read_start_time(pid: int) -> datetime | None:
+    """Return when a process was started (UTC), None when that cannot be told."""
+    try:
+        ticks = parse_start_ticks(read_proc_text(pid, "stat"))
+        lines = (PROC / "stat").read_text().splitlines()
+        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    except (OSError, ValueError, StopIteration):
+        return None
+    return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+
+
+def read_resident_bytes(pid: int) -> int | None:
+    """Return how much memory a process occupies, None when it is gone."""
+    try:
+        return int(read_proc_text(pid, "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _read_if_named(pid: int, programs: Collection[str]) -> Process | None:
+    return read_process(pid) if read_program(pid) in programs else None

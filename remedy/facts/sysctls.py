@@ -1,0 +1,56 @@
+"""The kernel's settings that decide whether a published port is reachable, straight from /proc/sys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path("/proc/sys")
+
+_FIXED = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv6.bindv6only",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_buckets",
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
+    "net.netfilter.nf_conntrack_tcp_loose",
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+    "net.netfilter.nf_conntrack_tcp_timeout_time_wait",
+    "net.netfilter.nf_conntrack_udp_timeout",
+    "net.netfilter.nf_conntrack_udp_timeout_stream",
+)
+_PER_INTERFACE = {
+    "ipv4": ("forwarding", "route_localnet", "rp_filter", "accept_local"),
+    "ipv6": ("forwarding", "disable_ipv6"),
+}
+
+
+def read_sysctls(interfaces: Iterable[str]) -> dict[str, str]:
+    """Read the settings of the host, of all, default and lo, and of `interfaces`; absent ones are left out."""
+    names = dict.fromkeys(("all", "default", "lo", *interfaces))
+    wanted = [(name, ROOT / name.replace(".", "/")) for name in _FIXED]
+    wanted += [pair for name in names for pair in _of_interface(name)]
+    return {name: value for name, path in wanted if (value := _read(path)) is not None}
+
+
+def _of_interface(interface: str) -> Iterator[tuple[str, Path]]:
+    # An interface's name may hold dots (eth0.100) and stays whole in the path.
+    for family, settings in _PER_INTERFACE.items():
+        for setting in settings:
+            yield (
+                f"net.{family}.conf.{interface}.{setting}",
+                ROOT / "net" / family / "conf" / interface / setting,
+            )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
