@@ -49,9 +49,9 @@ def apply(
             next_step="remedy apply without --facts",
         )
     seconds = _seconds(confirm_within)
-    settings = session.settings(seconds)
-    session.stop_if_a_run_waits(settings)
+    session.stop_if_a_run_waits(session.settings())
     plan = _plan(session, plan_file)
+    settings = session.settings(plan.confirm_within_seconds if seconds is None else seconds)
     if not session.options.is_json:
         session.show_plan(plan)
     if plan.refusals:

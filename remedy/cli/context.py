@@ -74,8 +74,31 @@ class Session:
     def stop_if_a_run_waits(self, settings: Settings) -> None:
         """Say that an interrupted or pending run comes first, before looking at a host that is in its middle.
 
-        Raises RunWaitingError.
+        Raises PermissionNeededError, LockHeldError, RunWaitingError.
         """
+        from remedy.apply.lock import host_lock
+        from remedy.apply.preflight import check_may_change, check_nothing_waits
+
+        check_may_change(settings, "remedy apply")
+        with host_lock(settings, "apply"):
+            check_nothing_waits(settings)
+
+    def with_waiting_run(self, plan: Plan) -> Plan:
+        """Add a warning to a plan of a host on which a run is not finished: it may be half changed."""
+        if self.options.facts is not None:
+            return plan
+        from remedy.apply.runs import active_run
+        from remedy.plan.model import PlanWarning
+
+        run = active_run(self.settings())
+        if run is None or run.state == "applied":
+            return plan
+        warning = PlanWarning(
+            code="run-waiting",
+            what=f"run {run.id} is not finished: it is at work, interrupted, or waits to be confirmed",
+            detail="remedy status tells which; remedy confirm or remedy rollback finishes it",
+        )
+        return plan.model_copy(update={"warnings": (warning, *plan.warnings)})
 
     def say(self, described: dict[str, Any], sentence: str) -> None:
         """Answer with one sentence, or with its JSON form."""

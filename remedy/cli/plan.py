@@ -36,7 +36,7 @@ def plan(
     would cut somebody off is refused (exit 7) with the reason and the cure.
     """
     session = Session(context)
-    made = session.plan()
+    made = session.with_waiting_run(session.plan())
     if output is not None:
         from remedy.plan.plan_file import save_plan
 

@@ -114,9 +114,7 @@ def _plain(node: Node, path: Path, document: Document, parents: tuple[int, ...])
     if id(node) in parents:
         raise problem_error("an alias contains itself", document.file, position, key=spell(path))
     if str(node.tag) not in _KNOWN_TAGS:
-        document.problems.append(
-            Problem(document.file, position, spell(path), f"the tag {node.tag} is not supported")
-        )
+        document.problems.append(Problem(document.file, position, spell(path), f"the tag {node.tag} is not supported"))
         return None
     if isinstance(node, SequenceNode):
         inside = (*parents, id(node))

@@ -238,9 +238,7 @@ class Spec(SpecModel):
     """The whole of remedy.yaml, version 1."""
 
     version: Literal[1] = Field(description="always 1")
-    load_balancer: LoadBalancer | None = Field(
-        default=None, description="container name, {project, service} or {unit}"
-    )
+    load_balancer: LoadBalancer | None = Field(default=None, description="container name, {project, service} or {unit}")
     backends: tuple[Backend, ...] = ()
     remedies: Remedies = Remedies()
     accept: tuple[AcceptedLoss, ...] = ()

@@ -8,7 +8,7 @@ from remedy.cli.views.layout import Cell
 
 MAX_ROWS = 24
 _ORIGINS = {
-    "from_own_bridge": "containers of the network",
+    "from_own_bridge": "containers there",
     "from_elsewhere": "other machines",
     "from_host": "the host",
     "from_loopback": "the host's loopback",
@@ -42,14 +42,14 @@ def _hairpin_port(port: dict[str, Any]) -> list[Cell]:
 
 
 def _redirect(symbol: str, style: str, redirect: dict[str, Any]) -> list[Cell]:
-    address = redirect["address"] or "any address of the host"
+    address = redirect["address"] or "*"
     shown = f"[{address}]" if ":" in address else address
     to_address = redirect["to_address"]
     to_shown = f"[{to_address}]" if ":" in to_address else to_address
-    origins = " + ".join(words for flag, words in _ORIGINS.items() if redirect.get(flag))
+    origins = ", ".join(words for flag, words in _ORIGINS.items() if redirect.get(flag))
     return [
         (symbol, style),
         f"{shown}:{redirect['port']}/{redirect['protocol']}",
         f"→ {to_shown}:{redirect['to_port']} ({redirect['container']})",
-        (f"from {origins}", "dim"),
+        (f"for {origins}", "dim"),
     ]

@@ -106,11 +106,11 @@ def _show_paths(page: Page, paths: list[dict[str, Any]]) -> None:
 
 def _path_row(path: dict[str, Any]) -> list[str | tuple[str, str]]:
     before, after = path["before"], path["after"]
-    source = ""
-    if path["source_before"] != path["source_after"] and path["source_after"]:
-        source = f"{path['container']} sees {path['source_before'] or '?'} → {path['source_after']}"
+    note = path["why"] if after in ("none", "unknown") else ""
+    if not note and path["source_before"] != path["source_after"] and path["source_after"]:
+        note = f"{path['container']} sees {path['source_before'] or '?'} → {path['source_after']}"
     after_style = _PATH_STYLES.get(after, "green" if before != after else "")
-    return [path["from"], path["to"], (before, ""), "→", (after, after_style), (source, "dim")]
+    return [path["from"], path["to"], (before, ""), "→", (after, after_style), (note, "dim")]
 
 
 def _show_probes(page: Page, plan: dict[str, Any]) -> None:
