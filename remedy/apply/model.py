@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
 
 RunOutcome = Literal[
-    "running",  # its process is at work, or died: then it is interrupted
+    "running",
+    "interrupted",  # its process died
     "applied",
     "nothing",
     "pending",  # applied, waits for `remedy confirm`
@@ -56,7 +57,7 @@ class ProbeReport(Frozen):
     milliseconds_before: float | None = None
     milliseconds_after: float | None = None
 
-    model_config = Frozen.model_config | {"populate_by_name": True}
+    model_config = ConfigDict(populate_by_name=True)
 
     @property
     def regressed(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from remedy.firewall.ruleset import Ruleset
 from remedy.frozen import Frozen
@@ -147,16 +147,11 @@ class SwitchUserlandProxy(ActionBase):
     sysctls_before: dict[str, str]
     containers: tuple[str, ...]
     live_restore: bool
+    restart: bool = True  # False: the engine runs with the target already, only the file is behind
 
 
 Action = Annotated[
-    SetSysctls
-    | SetHairpinMode
-    | WriteRules
-    | RemoveRules
-    | HoldLiveRestore
-    | SwitchUserlandProxy
-    | ReleaseLiveRestore,
+    SetSysctls | SetHairpinMode | WriteRules | RemoveRules | HoldLiveRestore | SwitchUserlandProxy | ReleaseLiveRestore,
     Field(discriminator="kind"),
 ]
 
@@ -171,9 +166,10 @@ class PathChange(Frozen):
     after: str
     source_before: str | None = None
     source_after: str | None = None
+    why: str = ""
     known_by: str = ""
 
-    model_config = Frozen.model_config | {"populate_by_name": True}
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Refusal(Frozen):
@@ -202,7 +198,7 @@ class ProbePlan(Frozen):
     http: str | None = None
     why: str = ""
 
-    model_config = Frozen.model_config | {"populate_by_name": True}
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class PlanHost(Frozen):

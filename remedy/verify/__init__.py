@@ -1,1 +1,1 @@
-""""""
+"""Verification by real traffic, from inside each consumer's network namespace."""

@@ -1,0 +1,148 @@
+"""The engine as something that is told to reload or restart, and asked what it runs with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+
+from remedy.errors import CommandError, EngineError, RemedyError
+from remedy.facts.engine_api import EngineApi
+from remedy.host.commands import run_command
+
+UNIT = "docker.service"
+RESTART_TIMEOUT_SECONDS = 120.0  # the unit's own start timeout is 90 s by default
+ANSWER_TIMEOUT_SECONDS = 60.0
+RELOAD_TIMEOUT_SECONDS = 10.0
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, interval: float = 0.02) -> bool:
+    """Ask again and again until the condition holds; False when it did not within `seconds`.
+
+    RemedyErrors that the condition raises count as "not yet".
+    """
+    attempts = Retrying(
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(interval),
+        retry=retry_if_result(lambda held: not held) | retry_if_exception_type(RemedyError),
+    )
+    try:
+        return bool(attempts(condition))
+    except RetryError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One local engine, reached by its socket and driven by its systemd unit."""
+
+    socket: str
+    unit: str = UNIT
+
+    def info(self) -> dict[str, Any]:
+        """`docker info`. Raises EngineError."""
+        api = EngineApi(self.socket)
+        try:
+            return api.info()
+        finally:
+            api.close()
+
+    def answers(self) -> bool:
+        """Whether the engine answers now."""
+        try:
+            self.info()
+        except RemedyError:
+            return False
+        return True
+
+    def live_restore(self) -> bool:
+        """Whether live-restore is on effectively. Raises EngineError."""
+        return bool(self.info().get("LiveRestoreEnabled"))
+
+    def reload(self, *, live_restore: bool) -> None:
+        """SIGHUP, and wait until `docker info` says so.
+
+        Raises EngineError when the engine does not take it: 26 and later reject a reload as a whole when any
+        key is refused, and go on with what they had.
+        """
+        os.kill(self._main_pid(), signal.SIGHUP)
+        if not wait_until(lambda: self.live_restore() is live_restore, seconds=RELOAD_TIMEOUT_SECONDS, interval=0.05):
+            raise EngineError(
+                f"the engine did not take live-restore {'on' if live_restore else 'off'} by SIGHUP",
+                where=self.unit,
+                why=self.last_words(),
+                next_step=f"journalctl -u {self.unit} says what it rejected",
+            )
+
+    def restart(self) -> float:
+        """Restart (or start) the engine and wait until it answers; the seconds that it took.
+
+        systemd allows a few starts per minute and does not tell how many are left: the counter is cleared first.
+        Raises EngineError when it does not come back.
+        """
+        began = time.monotonic()
+        run_command(["systemctl", "reset-failed", self.unit], check=False)
+        try:
+            run_command(["systemctl", "restart", self.unit], timeout=RESTART_TIMEOUT_SECONDS)
+        except CommandError as error:
+            raise EngineError(
+                "the engine did not come back after its restart",
+                where=self.unit,
+                why=self.last_words() or error.why,
+                next_step=f"journalctl -u {self.unit}",
+            ) from error
+        if not wait_until(self.answers, seconds=ANSWER_TIMEOUT_SECONDS, interval=0.05):
+            raise EngineError("the engine was started and does not answer", where=self.socket, why=self.last_words())
+        return time.monotonic() - began
+
+    def settle(self) -> None:
+        """Wait while the unit is starting or stopping, as after a kill in the middle of a restart."""
+        wait_until(lambda: self._state() not in ("activating", "deactivating", "reloading"), seconds=90, interval=0.1)
+
+    def validate(self, path: Path) -> None:
+        """Let the engine's own binary check a daemon.json (23.0 and later). Raises EngineError with its words."""
+        done = run_command(["dockerd", "--validate", "--config-file", str(path)], check=False)
+        if done.status != 0:
+            raise EngineError(
+                "dockerd rejects the daemon.json that would be written",
+                where=str(path),
+                why=(done.stderr or done.stdout).strip()[-500:],
+                next_step="correct daemon.json first",
+            )
+
+    def start_containers(self, names: tuple[str, ...]) -> None:
+        """Start those of these containers that do not run. Raises EngineError."""
+        from docker.api.client import APIClient
+        from docker.errors import DockerException
+
+        client = APIClient(base_url=self.socket, version="auto", timeout=60)
+        try:
+            for name in names:
+                client.start(name)
+        except DockerException as error:
+            raise EngineError(f"the container {name} does not start", why=str(error)) from error
+        finally:
+            client.close()
+
+    def last_words(self) -> str | None:
+        """The last lines that the engine logged, for an error message."""
+        try:
+            done = run_command(["journalctl", "-u", self.unit, "-n", "4", "-o", "cat", "--no-pager"], check=False)
+        except RemedyError:
+            return None
+        return done.stdout.strip()[-600:] or None
+
+    def _state(self) -> str:
+        return run_command(["systemctl", "show", "-p", "ActiveState", "--value", self.unit], check=False).stdout.strip()
+
+    def _main_pid(self) -> int:
+        shown = run_command(["systemctl", "show", "-p", "MainPID", "--value", self.unit]).stdout.strip()
+        if not shown.isdigit() or shown == "0":
+            raise EngineError("the engine's process is not known to systemd", where=self.unit)
+        return int(shown)

@@ -1,0 +1,77 @@
+"""HoldLiveRestore and ReleaseLiveRestore: the bracket around a restart that containers live through."""
+
+from __future__ import annotations
+
+from remedy.actions.context import ActionContext
+from remedy.actions.daemon_json import has_content, put_content
+from remedy.actions.engine import Engine
+from remedy.plan.model import FileContent, HoldLiveRestore, ReleaseLiveRestore
+
+
+def hold(engine: Engine, content: FileContent) -> None:
+    """Write `content` (live-restore true) and make it effective. Raises EngineError, OSError."""
+    put_content(content)
+    if not engine.live_restore():
+        engine.reload(live_restore=True)
+
+
+def release(engine: Engine, through: FileContent, final: FileContent, *, effective: bool) -> None:
+    """Put live-restore back to `effective`, and daemon.json to `final`.
+
+    Deleting the key leaves it on (seen on 28.5): an explicit false and a SIGHUP come first, `docker info` proves
+    it, then the final bytes are written without another SIGHUP. Raises EngineError, OSError.
+    """
+    if engine.live_restore() and not effective:
+        put_content(through)
+        engine.reload(live_restore=False)
+    put_content(final)
+
+
+class HoldLiveRestoreAction:
+    """On before the restart; undone to exactly what was effective and written before."""
+
+    def __init__(self, action: HoldLiveRestore, context: ActionContext) -> None:
+        self._action = action
+        self._engine = context.engine
+
+    def undo_data(self) -> dict[str, object]:
+        """Nothing: the plan has the original bytes."""
+        return {}
+
+    def is_applied(self) -> bool:
+        """It is on."""
+        return self._engine.live_restore()
+
+    def apply(self) -> None:
+        """Raises EngineError, OSError."""
+        hold(self._engine, self._action.content)
+
+    def revert(self, _undo: dict[str, object]) -> None:
+        """Raises EngineError, OSError."""
+        action = self._action
+        release(self._engine, action.release_content, action.original, effective=action.effective_before)
+
+
+class ReleaseLiveRestoreAction:
+    """The mirror of the hold."""
+
+    def __init__(self, action: ReleaseLiveRestore, context: ActionContext) -> None:
+        self._action = action
+        self._engine = context.engine
+
+    def undo_data(self) -> dict[str, object]:
+        """Nothing: the plan has all bytes."""
+        return {}
+
+    def is_applied(self) -> bool:
+        """It is what it shall be, and so is daemon.json."""
+        return self._engine.live_restore() is self._action.effective_after and has_content(self._action.final)
+
+    def apply(self) -> None:
+        """Raises EngineError, OSError."""
+        action = self._action
+        release(self._engine, action.release_content, action.final, effective=action.effective_after)
+
+    def revert(self, _undo: dict[str, object]) -> None:
+        """Raises EngineError, OSError."""
+        hold(self._engine, self._action.hold_content)

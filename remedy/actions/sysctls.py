@@ -1,0 +1,37 @@
+"""SetSysctls: write values, and put back what was there."""
+
+from __future__ import annotations
+
+from remedy.actions.context import ActionContext
+from remedy.host.sysctls import read_sysctl, write_sysctl
+from remedy.plan.model import SetSysctls
+
+
+class SysctlsAction:
+    """Write `values`; undone by `previous`. An interface that is gone took its sysctl along."""
+
+    def __init__(self, action: SetSysctls, _context: ActionContext) -> None:
+        self._action = action
+
+    def undo_data(self) -> dict[str, object]:
+        """Nothing: the plan has the previous values."""
+        return {}
+
+    def is_applied(self) -> bool:
+        """Every sysctl that exists has its value."""
+        return all(read_sysctl(name) in (value, None) for name, value in self._action.values.items())
+
+    def apply(self) -> None:
+        """Raises OSError."""
+        restore_sysctls(self._action.values)
+
+    def revert(self, _undo: dict[str, object]) -> None:
+        """Raises OSError."""
+        restore_sysctls(self._action.previous)
+
+
+def restore_sysctls(values: dict[str, str]) -> None:
+    """Write each value that differs, of sysctls that (still) exist."""
+    for name, value in values.items():
+        if read_sysctl(name) not in (value, None):
+            write_sysctl(name, value)

@@ -1,0 +1,173 @@
+"""status: what is applied, what waits, and where the host has drifted from what was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from remedy.apply.lock import lock_is_held
+from remedy.apply.model import Drift, StatusReport
+from remedy.apply.runs import Run, active_run
+from remedy.apply.settings import Settings
+from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.firewall.ruleset import Redirect
+from remedy.firewall.writer import select_writer
+from remedy.plan.model import Action, ReleaseLiveRestore, RemoveRules, SetHairpinMode, SetSysctls, SwitchUserlandProxy
+from remedy.plan.model import WriteRules as WriteRulesPlan
+from remedy.plan.refusals import proxy_is_configured
+from remedy.spec.models import Spec
+
+
+def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> StatusReport:
+    """The state of this host. Reads the journal; with no run applied, drift is measured against the spec alone."""
+    run = active_run(settings)
+    state, next_step = _state(run, settings)
+    drift = [*_of_run(run, facts)] if run is not None and state in ("applied", "pending") else []
+    if spec is not None and not drift:
+        drift += _of_spec(spec, facts)
+    pids = {proxy.pid for proxy in facts.docker_proxies}
+    held = sum(c.pid in pids for space in facts.namespaces if space.is_host for c in space.connections)
+    return StatusReport(
+        state=state,
+        run=None if run is None else run.id,
+        since=None if run is None else run.started,
+        deadline=run.deadline if run is not None and state == "pending" else None,
+        drift=tuple(drift),
+        docker_proxy_processes=len(facts.docker_proxies),
+        docker_proxy_connections=held,
+        userland_proxy=facts.engine.userland_proxy,
+        engine_version=facts.engine.version,
+        next_step=next_step,
+    )
+
+
+def _state(run: Run | None, settings: Settings) -> tuple[str, str]:
+    if run is None:
+        return "clean", ""
+    if run.state == "pending":
+        return "pending", "remedy confirm keeps it, remedy rollback undoes it"
+    if run.state == "applied":
+        return "applied", ""
+    if run.state == "open" and lock_is_held(settings):
+        return "interrupted", "a process is at work on this run: wait for it"
+    return "interrupted", "remedy rollback"
+
+
+def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
+    actions = run.plan.actions
+    removed = {action.ruleset.name for action in actions if isinstance(action, RemoveRules)}
+    switched = next((a for a in actions if isinstance(a, SwitchUserlandProxy)), None)
+    for action in actions:
+        if isinstance(action, WriteRulesPlan) and action.ruleset.name not in removed:
+            yield from _rules(action, facts)
+        elif isinstance(action, SetSysctls):
+            yield from _sysctls(action, facts)
+        elif isinstance(action, SetHairpinMode):
+            yield from _hairpin_mode(action, facts)
+    if switched is not None:
+        yield from _userland_proxy(switched, _final_bytes(actions), facts)
+
+
+def _final_bytes(actions: tuple[Action, ...]) -> bytes | None:
+    for action in reversed(actions):
+        if isinstance(action, ReleaseLiveRestore):
+            return action.final.raw
+        if isinstance(action, SwitchUserlandProxy):
+            return action.content.raw
+    return None
+
+
+def _userland_proxy(action: SwitchUserlandProxy, final: bytes | None, facts: HostFacts) -> Iterator[Drift]:
+    if proxy_is_configured(facts) is not action.target:
+        yield Drift(
+            what="userland-proxy was changed in daemon.json",
+            where=action.path,
+            expected=str(action.target).lower(),
+            found=str(proxy_is_configured(facts)).lower(),
+            next_step="remedy plan, to see what it would change back",
+        )
+    elif facts.daemon_json.raw != final:
+        yield Drift(
+            what="daemon.json was edited since remedy wrote it",
+            where=action.path,
+            expected="the bytes that remedy left",
+            found="other bytes",
+            next_step="nothing, if the edit is yours: `remedy rollback` will ask for --force",
+        )
+    if facts.engine.userland_proxy is not None and facts.engine.userland_proxy is not action.target:
+        yield Drift(
+            what="the engine runs with the other userland proxy",
+            where="dockerd",
+            expected="on" if action.target else "off",
+            found="on" if facts.engine.userland_proxy else "off",
+            next_step="remedy plan",
+        )
+
+
+def _sysctls(action: SetSysctls, facts: HostFacts) -> Iterator[Drift]:
+    for name, value in action.values.items():
+        found = facts.sysctls.get(name)
+        if found is not None and found != value:
+            yield Drift(what="a sysctl was changed", where=name, expected=value, found=found, next_step="remedy plan")
+
+
+def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
+    for port in facts.bridge_ports:
+        if port.bridge in action.bridges and port.container_id is not None and not port.hairpin_mode:
+            yield Drift(
+                what="a bridge port's hairpin mode is off",
+                where=f"{port.interface} in {port.bridge}",
+                expected="on",
+                found="off",
+                next_step="remedy plan",
+            )
+
+
+def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
+    writer = select_writer(FirewallBackend(action.firewall_backend))
+    for difference in writer.differences(action.ruleset, facts.firewall):
+        yield Drift(
+            what=f"remedy's {action.ruleset.name} rules are not as they were written",
+            where=action.firewall_backend,
+            expected="as written",
+            found=difference,
+            next_step="remedy plan, remedy apply",
+        )
+    for redirect in action.ruleset.redirects:
+        drift = _pinned(redirect, facts)
+        if drift is not None:
+            yield drift
+
+
+def _pinned(redirect: Redirect, facts: HostFacts) -> Drift | None:
+    """A rule whose container is gone, or whose address belongs to another one now."""
+    owners = {
+        interface.ip: container.name
+        for container in facts.containers
+        if container.is_running
+        for endpoint in container.endpoints
+        for interface in (endpoint.ipv4, endpoint.ipv6)
+        if interface is not None
+    }
+    owner = owners.get(redirect.to_address)
+    if owner == redirect.container:
+        return None
+    return Drift(
+        what=f"the rule for port {redirect.port} points at an address that {redirect.container} does not have",
+        where=f"{redirect.to_address}:{redirect.to_port}",
+        expected=redirect.container,
+        found="no container" if owner is None else owner,
+        next_step="remedy plan, remedy apply: until then port "
+        f"{redirect.port} is {'dead' if owner is None else 'answered by ' + owner} for containers on {redirect.bridge}",
+    )
+
+
+def _of_spec(spec: Spec, facts: HostFacts) -> Iterator[Drift]:
+    wanted = spec.remedies.userland_proxy
+    if wanted is not None and facts.engine.userland_proxy is not None and facts.engine.userland_proxy is not wanted:
+        yield Drift(
+            what="the spec wants another userland proxy than the engine runs with",
+            where="remedies.userland_proxy",
+            expected=str(wanted).lower(),
+            found=str(facts.engine.userland_proxy).lower(),
+            next_step="remedy plan",
+        )

@@ -1,0 +1,74 @@
+"""What a plan rests on, as text per item: its digest is the fingerprint, its entries name what changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from remedy.facts.model import Container, HostFacts
+from remedy.firewall.normal_form import normalised
+
+
+def basis_of(facts: HostFacts) -> dict[str, str]:
+    """Every fact that a plan depends on, "container dev1-api-1" -> text.
+
+    Rules count as promised: foreign ones in their order, the engine's as a multiset per chain.
+    """
+    engine = facts.engine
+    basis = {
+        "host": facts.host.machine_id,
+        "engine version": engine.version,
+        "engine's userland proxy": str(engine.userland_proxy),
+        "engine's live-restore": str(engine.live_restore),
+        "engine's command line": " ".join(engine.command_line),
+        "daemon.json": _digest(facts.daemon_json.raw or b"") if facts.daemon_json.exists else "absent",
+        "firewall backend": facts.firewall.backend,
+        "nftables tables": " ".join(sorted(facts.firewall.nft_tables)),
+    }
+    basis |= {f"container {c.name}": _container(c) for c in facts.containers}
+    basis |= {
+        f"network {n.name}": f"{n.id} {n.driver} {n.bridge} {[str(s) for s in n.subnets]}" for n in facts.networks
+    }
+    basis |= {
+        f"hairpin mode of {p.interface}": f"{p.bridge} {p.hairpin_mode}"
+        for p in facts.bridge_ports
+        if p.container_id is not None
+    }
+    basis |= {
+        f"sysctl {name}": value
+        for name, value in facts.sysctls.items()
+        if name.endswith("route_localnet") or "bridge-nf-call" in name
+    }
+    for tables in facts.firewall.tables:
+        key = f"rules of iptables-{tables.variant} IPv{tables.family}"
+        basis[key] = _digest(repr(normalised(tables.text)).encode())
+    return basis
+
+
+def fingerprint_of(basis: Mapping[str, str]) -> str:
+    """The digest of a basis, 64 hexadecimal digits."""
+    lines = sorted(f"{key}\0{value}" for key, value in basis.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def changed_items(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """What differs, a line each: appeared, is gone, or changed."""
+    lines = []
+    for key in sorted(before.keys() | now.keys()):
+        if key not in now:
+            lines.append(f"{key}: is gone")
+        elif key not in before:
+            lines.append(f"{key}: appeared")
+        elif before[key] != now[key]:
+            lines.append(f"{key}: changed")
+    return tuple(lines)
+
+
+def _container(container: Container) -> str:
+    addresses = [str(i) for e in container.endpoints for i in (e.ipv4, e.ipv6) if i is not None]
+    ports = sorted(f"{p.host_address}:{p.host_port}>{p.container_port}/{p.protocol}" for p in container.ports)
+    return f"{container.id} {container.state} {container.started_at} {addresses} {ports}"
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,205 @@
+"""make_plan: a pure function from (spec, facts) to a plan. No clock, no files, no host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from remedy import __version__
+from remedy.facts.model import HostFacts
+from remedy.firewall.ruleset import Ruleset
+from remedy.paths.consumers import Consumer, known_consumers
+from remedy.paths.published import published_ports
+from remedy.paths.reach import Reach, Setting, reach
+from remedy.plan.basis import basis_of, fingerprint_of
+from remedy.plan.hairpin import hairpin_actions, has_rules
+from remedy.plan.model import Action, PathChange, Plan, PlanHost, PlanWarning, ProbePlan, Refusal
+from remedy.plan.redirects import engine_bridges, hairpin_ruleset
+from remedy.plan.refusals import (
+    engine_refusals,
+    live_restore_obstacle,
+    pinned_refusal,
+    proxy_is_configured,
+)
+from remedy.plan.selection import Selected, select
+from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
+from remedy.plan.warnings import file_warnings, proxy_off_warnings
+from remedy.spec.models import Spec
+
+DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) -> Plan:
+    """The change that brings the host of `facts` to `spec`. Raises SpecError for names that match nothing.
+
+    What is unsafe stands in `refusals`: such a plan is shown and not applied.
+    """
+    ports = published_ports(facts)
+    selected = select(spec, facts, ports)
+    wants_proxy = _wanted_proxy(spec, facts)
+    hairpin = _wanted_hairpin(spec, facts, selected, wants_proxy)
+    consumers = known_consumers(facts, spec, ports)
+    paths = tuple(_path(consumer, facts, wants_proxy, hairpin) for consumer in consumers)
+
+    refusals: list[Refusal] = []
+    warnings: list[PlanWarning] = []
+    actions: tuple[Action, ...] = ()
+    if wants_proxy is not None:
+        refusals += engine_refusals(facts, spec)
+        if not wants_proxy:
+            refusals += _lost_consumers(spec, consumers, paths)
+            warnings += proxy_off_warnings(facts, ports, paths)
+        warnings += file_warnings(facts)
+        if not refusals or facts.daemon_json.problem is None:
+            change = ProxyChange(facts, ports, wants_proxy, live_restore_obstacle(facts) is None)
+            actions += userland_proxy_actions(change)
+    if hairpin is not None:
+        own = hairpin_actions(facts, hairpin)
+        if own and hairpin.redirects:
+            refusals += pinned_refusal(spec)
+        actions += own
+    warnings += _about_hairpin(spec, facts, hairpin, selected)
+    basis = basis_of(facts)
+    return Plan(
+        remedy_version=__version__,
+        created_at=now,
+        host=_host(facts),
+        changes=bool(actions),
+        actions=actions,
+        paths=paths,
+        refusals=tuple(refusals),
+        warnings=tuple(warnings),
+        probes=plan_probes(spec, consumers),
+        confirm_within_seconds=_seconds(spec.policy.confirm_within),
+        socket=facts.engine.socket,
+        daemon_json_path=facts.daemon_json.path,
+        spec_digest=spec_digest,
+        basis=basis,
+        fingerprint=fingerprint_of(basis),
+    )
+
+
+def _wanted_proxy(spec: Spec, facts: HostFacts) -> bool | None:
+    """The userland proxy to switch to; None when the spec is silent or the host has it, now and at next start."""
+    wanted = spec.remedies.userland_proxy
+    if wanted is None or (facts.engine.userland_proxy is wanted and proxy_is_configured(facts) is wanted):
+        return None
+    return wanted
+
+
+def _proxy_after(facts: HostFacts, wanted: bool | None) -> bool:
+    return facts.engine.userland_proxy is not False if wanted is None else wanted
+
+
+def _wanted_hairpin(spec: Spec, facts: HostFacts, selected: Selected, wants_proxy: bool | None) -> Ruleset | None:
+    """The hairpin rules to have; without redirects: to remove; None: leave them as they are."""
+    options = spec.remedies.hairpin_options
+    nothing = Ruleset(name="hairpin", redirects=(), engine_bridges=engine_bridges(facts))
+    if not _proxy_after(facts, wants_proxy):
+        # The engine's own rules serve these paths then; two owners of one path would only confuse.
+        return nothing if spec.remedies.hairpin is not None or has_rules(facts, "hairpin") else None
+    if spec.remedies.hairpin is None:
+        return None
+    return nothing if options is None else hairpin_ruleset(facts, selected.backend_ports, options)
+
+
+def _about_hairpin(spec: Spec, facts: HostFacts, hairpin: Ruleset | None, selected: Selected) -> Iterator[PlanWarning]:
+    if spec.remedies.hairpin_options is None or hairpin is None or hairpin.redirects:
+        return
+    if spec.remedies.userland_proxy is False or facts.engine.userland_proxy is False:
+        yield PlanWarning(
+            code="hairpin-not-needed",
+            what="hairpin adds nothing while the userland proxy is off",
+            detail="the engine's own rules serve these paths; leave hairpin out of the spec",
+        )
+    elif not selected.backend_ports:
+        yield PlanWarning(
+            code="hairpin-without-ports",
+            what="no backend of the spec publishes a port, so there is nothing to redirect",
+            detail="hairpin covers the published ports of `backends`",
+        )
+
+
+def _path(consumer: Consumer, facts: HostFacts, wants_proxy: bool | None, hairpin: Ruleset | None) -> PathChange:
+    present = has_rules(facts, "hairpin")
+    on = facts.engine.userland_proxy is not False
+    bridge_nf = facts.sysctls.get("net.bridge.bridge-nf-call-iptables") == "1"
+    today = Setting(facts.engine.version_tuple, on, bridge_nf, redirected=present)
+    served = [r for r in hairpin.redirects if r.container == consumer.port.container.name] if hairpin else []
+    later = Setting(
+        today.engine,
+        on,
+        bridge_nf,
+        redirected=bool(served) or (present and hairpin is None),
+        redirected_loopback=any(r.from_loopback for r in served),
+    )
+    if wants_proxy is not None:
+        later = later.with_proxy(wants_proxy)
+    before = reach(consumer.place, consumer.to.address, consumer.port, today)
+    after = reach(consumer.place, consumer.to.address, consumer.port, later)
+    return PathChange(
+        from_=consumer.name,
+        to=str(consumer.to),
+        container=consumer.port.container.name,
+        before=before.via,
+        after=after.via,
+        why=after.why,
+        source_before=_source(before, consumer),
+        source_after=_source(after, consumer),
+        known_by=consumer.known_by,
+    )
+
+
+def _source(answer: Reach, consumer: Consumer) -> str | None:
+    return {"client": f"{consumer.name}'s own", "gateway": "the gateway", "host": "the host's own"}.get(answer.source)
+
+
+def _lost_consumers(spec: Spec, consumers: Sequence[Consumer], paths: Sequence[PathChange]) -> Iterator[Refusal]:
+    accepted = {(entry.from_, entry.to) for entry in spec.accept}
+    for consumer, path in zip(consumers, paths, strict=True):
+        if path.before == "none" or path.after != "none" or (path.from_, path.to) in accepted:
+            continue
+        yield Refusal(
+            code="consumer-lost",
+            what=f"{path.from_} would no longer reach {path.container} at {path.to}",
+            why=f"today by {path.before} (known by {path.known_by}); without docker-proxy: {path.why}",
+            cure=_cure(consumer),
+            accepted_by=f'accept: [{{from: "{path.from_}", to: "{path.to}"}}]',
+        )
+
+
+def _cure(consumer: Consumer) -> str:
+    if consumer.to.address.version == 6:
+        return "let it use an IPv4 address of the host (127.0.0.1 instead of ::1, or of `localhost`)"
+    return (
+        f"put both on one network (docker network connect {consumer.port.network.name} {consumer.name}), or accept it"
+    )
+
+
+def plan_probes(spec: Spec, consumers: Sequence[Consumer]) -> tuple[ProbePlan, ...]:
+    """The connections that must work before and after: the spec's probes and every known consumer's."""
+    wanted = {
+        (p.from_, p.to): ProbePlan(from_=p.from_, to=p.to, http=p.http, why="probe of the spec") for p in spec.probes
+    }
+    accepted = {(entry.from_, entry.to) for entry in spec.accept}
+    for consumer in consumers:
+        key = (consumer.name, str(consumer.to))
+        if key not in accepted and consumer.to.protocol == "tcp":
+            wanted.setdefault(key, ProbePlan(from_=key[0], to=key[1], why=consumer.known_by))
+    return tuple(wanted.values())
+
+
+def _host(facts: HostFacts) -> PlanHost:
+    return PlanHost(
+        hostname=facts.host.hostname,
+        machine_id=facts.host.machine_id,
+        engine_version=facts.engine.version,
+        firewall_backend=facts.firewall.backend,
+        userland_proxy=facts.engine.userland_proxy,
+        containers=len(facts.containers),
+        docker_proxy_processes=len(facts.docker_proxies),
+    )
+
+
+def _seconds(duration: str | None) -> int | None:
+    return None if duration is None else int(duration[:-1]) * DURATION_SECONDS[duration[-1]]

@@ -1,0 +1,168 @@
+"""When remedy does not do what the spec wants: each refusal names the reason and what would cure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.plan.engine_flags import configured, flag_of
+from remedy.plan.model import Refusal
+from remedy.spec.models import Spec
+
+PROXY_FLAG = "userland-proxy"
+
+
+def engine_refusals(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
+    """What forbids a change of userland-proxy on this host, whoever its consumers are."""
+    yield from _policy(spec)
+    yield from _kind_of_engine(facts)
+    yield from _daemon_json(facts)
+    yield from _live_restore(facts, spec)
+    yield from _unread(facts)
+
+
+def _policy(spec: Spec) -> Iterator[Refusal]:
+    if not spec.policy.restart_engine:
+        yield Refusal(
+            code="restart-not-allowed",
+            what="userland-proxy needs a restart of the engine, and the spec forbids one",
+            why="no version of the engine reloads userland-proxy",
+            cure="policy: {restart_engine: true}, or remedies: {hairpin: true} which needs no restart",
+        )
+
+
+def _kind_of_engine(facts: HostFacts) -> Iterator[Refusal]:
+    engine = facts.engine
+    if engine.swarm:
+        yield Refusal(
+            code="swarm",
+            what="this engine is part of a swarm",
+            why="live-restore does not work in a swarm, and overlay ports depend on docker-proxy (moby 22741)",
+            cure="leave userland_proxy out; hairpin works without a restart",
+        )
+    if engine.rootless:
+        yield Refusal(
+            code="rootless",
+            what="this engine is rootless",
+            why="its ports are forwarded by RootlessKit in another namespace, which remedy does not manage",
+            cure="leave userland_proxy out",
+        )
+    if not engine.iptables:
+        yield Refusal(
+            code="iptables-off",
+            what="the engine runs with iptables: false",
+            why="without its DNAT rules docker-proxy is the only way to every published port",
+            cure="switch iptables on in daemon.json first, or leave userland_proxy out",
+        )
+    if facts.firewall.backend is FirewallBackend.NFTABLES:
+        yield Refusal(
+            code="native-nftables",
+            what="the engine writes nftables rules itself (firewall-backend: nftables)",
+            why="bridging a restart of this backend has not been proved on a real engine by this version",
+            cure="leave userland_proxy out; hairpin works with this backend",
+        )
+    if engine.userland_proxy is None:
+        yield Refusal(
+            code="proxy-unknown",
+            what="it cannot be told whether the engine runs with the userland proxy",
+            why=engine.userland_proxy_evidence,
+            cure="look at the list of what could not be read: remedy facts",
+        )
+    if not facts.systemd.available or facts.systemd.unit is None:
+        yield Refusal(
+            code="no-systemd",
+            what="the engine does not run as a systemd unit",
+            why="remedy restarts it by systemctl, so that whatever starts it at boot starts it now",
+            cure="leave userland_proxy out; hairpin needs no restart",
+        )
+
+
+def _daemon_json(facts: HostFacts) -> Iterator[Refusal]:
+    known = facts.daemon_json
+    if known.is_symlink:
+        yield Refusal(
+            code="daemon-json-symlink",
+            what=f"{known.path} is a symbolic link to {known.symlink_target}",
+            why="remedy does not write through links: the target may be shared, or managed by another tool",
+            cure=f"--daemon-json {known.symlink_target}, if this is the file to change",
+        )
+    elif known.problem is not None:
+        yield Refusal(
+            code="daemon-json-invalid",
+            what=f"{known.path} cannot be edited: {known.problem}",
+            why="the engine could not start with it either: a restart would leave the host without Docker",
+            cure="correct the file; `python3 -m json.tool FILE` shows where it is wrong",
+        )
+    flag = flag_of(facts, PROXY_FLAG)
+    if flag is not None:
+        yield Refusal(
+            code="flag",
+            what=f"dockerd's command line has --{PROXY_FLAG}={flag}",
+            why="the engine does not start when a key is both on its command line and in daemon.json",
+            cure="move the flag from the unit (systemctl edit docker) into daemon.json",
+        )
+    configured_file = flag_of(facts, "config-file")
+    if configured_file is not None and configured_file not in ("true", known.path):
+        yield Refusal(
+            code="config-file",
+            what=f"dockerd reads {configured_file}, not {known.path}",
+            why="its command line has --config-file",
+            cure=f"--daemon-json {configured_file}",
+        )
+
+
+def live_restore_obstacle(facts: HostFacts) -> str | None:
+    """Why live-restore cannot be switched on for the restart; None when it can, or is on already."""
+    flag = flag_of(facts, "live-restore")
+    if flag == "false":
+        return "dockerd's command line has --live-restore=false"
+    if flag is None and facts.engine.swarm:
+        return "an engine in a swarm does not take live-restore"
+    if facts.engine.pid is None and not facts.engine.live_restore:
+        return "dockerd's process was not found, so it cannot be told to reload"
+    return None
+
+
+def _live_restore(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
+    obstacle = live_restore_obstacle(facts)
+    if obstacle is not None and not spec.policy.stop_containers:
+        yield Refusal(
+            code="live-restore",
+            what="the containers would stop while the engine restarts",
+            why=f"live-restore cannot be had: {obstacle}",
+            cure="remove that obstacle, or accept the stop: policy: {stop_containers: true}",
+        )
+
+
+NEEDED = ("engine", "daemon_json", "containers", "networks", "firewall", "docker_proxies", "sockets", "namespace")
+
+
+def _unread(facts: HostFacts) -> Iterator[Refusal]:
+    for unread in facts.unread:
+        if unread.item.startswith(NEEDED):
+            yield Refusal(
+                code="unread",
+                what=f"{unread.item} could not be read",
+                why=unread.reason,
+                cure="run remedy as root on the host itself, with the programs that the message names",
+            )
+
+
+def pinned_refusal(spec: Spec) -> Iterator[Refusal]:
+    """The hairpin rules are pinned to container addresses, and nothing follows the containers yet."""
+    if not spec.accepts_pinned:
+        yield Refusal(
+            code="pinned",
+            what="hairpin rules are pinned to the addresses that the containers have now",
+            why="when a container is made again its address may change, and this version has no watcher that follows",
+            cure="accept it with accept_pinned: true (`remedy status` shows a rule whose container is gone), or take "
+            "userland_proxy: false, which needs no rules of remedy",
+            accepted_by="accept_pinned: true",
+        )
+
+
+def proxy_is_configured(facts: HostFacts) -> bool:
+    """The userland proxy that daemon.json (or a flag) gives the engine's next start; the default is on."""
+    flag = flag_of(facts, PROXY_FLAG)
+    value = configured(facts, PROXY_FLAG)
+    return flag != "false" if flag is not None else value is not False

@@ -1,0 +1,103 @@
+"""What the spec's names mean on this host: containers, backends, the load balancer."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from remedy.errors import SpecError
+from remedy.facts.model import Container, HostFacts
+from remedy.paths.published import PublishedPort
+from remedy.spec.models import Backend, ServiceRef, Spec, UnitRef
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The spec resolved: load_balancer None when there is none or it is a unit of the host."""
+
+    load_balancer: Container | None
+    load_balancer_unit: str | None
+    backend_ports: tuple[PublishedPort, ...]
+
+
+def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Selected:
+    """Resolve the spec's names. Raises SpecError for a name that matches nothing or a port named twice."""
+    balancer, unit = _load_balancer(spec, facts)
+    seen: dict[tuple[str, int, str], int] = {}
+    chosen: list[PublishedPort] = []
+    for index, backend in enumerate(spec.backends):
+        for container in _containers_of(backend, index, facts):
+            key = (container.id, backend.port, backend.protocol)
+            if key in seen:
+                raise SpecError(
+                    f"{container.name} port {backend.port}/{backend.protocol} belongs to two backends",
+                    where=f"backends[{index}]",
+                    why=f"backends[{seen[key]}] names it already",
+                    next_step="remove it from one of the two",
+                )
+            seen[key] = index
+            chosen += [
+                port
+                for port in ports
+                if port.container.id == container.id
+                and port.to_port == backend.port
+                and port.protocol == backend.protocol
+            ]
+    return Selected(balancer, unit, tuple(chosen))
+
+
+def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str | None]:
+    wanted = spec.load_balancer
+    if wanted is None:
+        return None, None
+    if isinstance(wanted, UnitRef):
+        return None, wanted.unit
+    if isinstance(wanted, ServiceRef):
+        matching = _of_service(wanted.project, wanted.service, facts)
+        if not matching:
+            raise _nothing(f"service {wanted.service} of project {wanted.project}", "load_balancer", facts)
+        return matching[0], None
+    return _by_name(wanted, "load_balancer", facts), None
+
+
+def _containers_of(backend: Backend, index: int, facts: HostFacts) -> tuple[Container, ...]:
+    where = f"backends[{index}]"
+    if backend.containers is not None:
+        return tuple(_by_name(name, f"{where}.containers", facts) for name in backend.containers)
+    if backend.project is not None and backend.service is not None:
+        found = _of_service(backend.project, backend.service, facts)
+        described = f"service {backend.service} of project {backend.project}"
+    else:
+        key, separator, value = (backend.label or "").partition("=")
+        found = tuple(c for c in facts.containers if key in c.labels and (not separator or c.labels[key] == value))
+        described = f"label {backend.label}"
+    if not found:
+        raise _nothing(described, where, facts)
+    return found
+
+
+def _of_service(project: str, service: str, facts: HostFacts) -> tuple[Container, ...]:
+    return tuple(
+        c for c in facts.containers if c.labels.get(PROJECT_LABEL) == project and c.labels.get(SERVICE_LABEL) == service
+    )
+
+
+def _by_name(name: str, where: str, facts: HostFacts) -> Container:
+    for container in facts.containers:
+        if container.name == name:
+            return container
+    raise _nothing(f"{name!r}", where, facts, name)
+
+
+def _nothing(described: str, where: str, facts: HostFacts, name: str | None = None) -> SpecError:
+    names = [container.name for container in facts.containers]
+    nearest = difflib.get_close_matches(name or "", names, n=1)
+    return SpecError(
+        f"no container on this host is {described}",
+        where=where,
+        why=f"the nearest name is {nearest[0]!r}" if nearest else f"the host has {len(names)} containers",
+        next_step="correct remedy.yaml; `docker ps -a` lists the containers",
+    )

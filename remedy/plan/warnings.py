@@ -1,0 +1,99 @@
+"""What the operator should know before a change, although it does not forbid it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from remedy.facts.model import HostFacts, Protocol
+from remedy.paths.engine_versions import isolates_networks
+from remedy.paths.published import PublishedPort
+from remedy.plan.model import PathChange, PlanWarning
+
+SHOWN = 6
+
+
+def proxy_off_warnings(
+    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange]
+) -> Iterator[PlanWarning]:
+    """Consumers that are possible but not known, and what changes for those that stay."""
+    yield from _possible_ipv6(ports)
+    yield from _possible_other_networks(facts, ports)
+    yield from _source_changes(ports, paths)
+    yield from _conntrack_unread(facts)
+
+
+def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:
+    """A restart makes everything in daemon.json take effect, not only what remedy writes."""
+    changed, started = facts.daemon_json.mtime, facts.engine.started_at
+    if changed is not None and started is not None and changed > started:
+        yield PlanWarning(
+            code="daemon-json-edited",
+            what=f"{facts.daemon_json.path} was changed after the engine started",
+            detail="the restart makes whatever was changed take effect too",
+        )
+
+
+def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
+    numbers = sorted({port.port for port in ports if port.host_family == 6 and not port.is_nat})
+    if numbers:
+        yield PlanWarning(
+            code="possible-ipv6",
+            what=f"{len(numbers)} ports are published on [::] for containers without IPv6: {_some(numbers)}",
+            detail="without docker-proxy nobody reaches them at [::1] or at the host's IPv6 addresses; nobody is known "
+            "to (open sockets, conntrack, haproxy's servers, probes). A name like localhost may resolve to ::1 first",
+        )
+
+
+def _possible_other_networks(facts: HostFacts, ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
+    if not isolates_networks(facts.engine.version_tuple):
+        return
+    publishing = {port.network.id for port in ports}
+    strangers = sorted(
+        c.name
+        for c in facts.containers
+        if c.is_running and c.endpoints and any({e.network_id} != publishing for e in c.endpoints)
+    )
+    if strangers:
+        yield PlanWarning(
+            code="possible-cross-network",
+            what=f"containers on other networks than a published port's: {_some(strangers)}",
+            detail="without docker-proxy they no longer reach that port at the host's addresses (isolation of networks "
+            "before engine 29); none is known to use one now",
+        )
+
+
+def _source_changes(ports: Sequence[PublishedPort], paths: Sequence[PathChange]) -> Iterator[PlanWarning]:
+    changed = [
+        f"{path.from_} -> {path.to}"
+        for path in paths
+        if path.after != "none" and path.source_before and path.source_before != path.source_after
+    ]
+    if changed:
+        yield PlanWarning(
+            code="source-address",
+            what=f"the server sees another source address for: {_some(changed)}",
+            detail="docker-proxy and masquerade show the bridge's gateway; bridged DNAT shows the client container",
+        )
+    datagrams = sorted({f"{p.port}/{p.protocol}" for p in ports if p.protocol is not Protocol.TCP})
+    if datagrams:
+        yield PlanWarning(
+            code="source-address-udp",
+            what=f"UDP and SCTP ports change hands: {_some(datagrams)}",
+            detail="a flow that is open keeps its conntrack entry and path until it pauses; its server may then see "
+            "another source address",
+        )
+
+
+def _conntrack_unread(facts: HostFacts) -> Iterator[PlanWarning]:
+    for unread in facts.unread:
+        if unread.item.startswith(("conntrack", "haproxy")):
+            yield PlanWarning(
+                code="evidence-missing",
+                what=f"{unread.item} could not be read, so consumers may be missing from this plan",
+                detail=unread.reason,
+            )
+
+
+def _some(items: Sequence[object]) -> str:
+    shown = ", ".join(str(item) for item in items[:SHOWN])
+    return shown + (f" and {len(items) - SHOWN} more" if len(items) > SHOWN else "")
