@@ -15,7 +15,8 @@ from remedy.facts.model import Address, InterfaceAddress, Link, Route, RoutingRu
 from remedy.host.commands import run_command
 
 _BATCH = "address show\nroute show table all\nrule show\n"
-_RULE_FIELDS = frozenset({"priority", "src", "srclen", "table"})
+# protocol says who made the rule, which changes nothing for a packet.
+_RULE_FIELDS = frozenset({"priority", "src", "srclen", "table", "protocol"})
 
 Item = dict[str, Any]
 
@@ -35,7 +36,10 @@ def read_addressing() -> Addressing:
     """Read the calling thread's network namespace."""
     output = run_command(["ip", "-json", "-details", "-batch", "-"], stdin=_BATCH).stdout
     links, routes, rules = parse_batch(output)
-    addresses = tuple(parse_addresses(links))
+    # Ports of a bridge do no routing of their own: their link-local addresses and routes are noise.
+    ports = {link["ifname"] for link in links if "master" in link}
+    routes = [route for route in routes if route.get("dev") not in ports]
+    addresses = tuple(found for found in parse_addresses(links) if found.interface not in ports)
     rules6: list[Item] = []
     # Without an IPv6 address no packet of this family is routed.
     if any(found.address.version == 6 and found.scope == "global" for found in addresses):

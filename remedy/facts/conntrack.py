@@ -11,18 +11,19 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from remedy.facts.model import Address, ConntrackEntry, ConntrackFacts
-from remedy.facts.netlink import attributes, dump, messages
+from remedy.facts.netlink import dump
 
 NETLINK_NETFILTER = 12
 CONNTRACK_GET = (1 << 8) | 1
 MAXIMUM_ENTRIES = 20_000
 _NFGENMSG_ANY_FAMILY = b"\0\0\0\0"
-_NFGENMSG_BYTES = 4
-_TUPLE_ORIGINAL, _TUPLE_REPLY, _STATUS, _PROTOINFO = 1, 2, 3, 4
+# A message is its netlink header, an nfgenmsg, then the attributes, the original tuple first.
+_BYTES_BEFORE_ATTRIBUTES = 20
 _SEEN_REPLY = 1 << 1
-_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "icmpv6", 136: "udplite", 33: "dccp"}
+_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _TCP_STATES = (
     "NONE",
     "SYN_SENT",
@@ -34,16 +35,6 @@ _TCP_STATES = (
     "TIME_WAIT",
     "CLOSE",
     "SYN_SENT2",
-)
-_SCTP_STATES = (
-    "NONE",
-    "CLOSED",
-    "COOKIE_WAIT",
-    "COOKIE_ECHOED",
-    "ESTABLISHED",
-    "SHUTDOWN_SENT",
-    "SHUTDOWN_RECD",
-    "SHUTDOWN_ACK_SENT",
 )
 
 AddressAndPort = tuple[Address, int]
@@ -86,7 +77,7 @@ def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFact
     # Without the sysctl connection tracking is not loaded: asking for entries would load it.
     if count is not None and interest.ports:
         datagrams = dump(NETLINK_NETFILTER, CONNTRACK_GET, _NFGENMSG_ANY_FAMILY)
-        entries, complete = merge_entries(find_entries(datagrams, interest))
+        entries, complete = find_entries(datagrams, interest)
     return ConntrackFacts(
         count=count,
         maximum=_number(sysctls, "net.netfilter.nf_conntrack_max"),
@@ -96,125 +87,156 @@ def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFact
     )
 
 
-def find_entries(datagrams: Iterable[bytes], interest: Interest) -> Iterator[ConntrackEntry]:
-    """Read ctnetlink datagrams and give the flows that are of interest.
+def find_entries(
+    datagrams: Iterable[bytes], interest: Interest, limit: int = MAXIMUM_ENTRIES
+) -> tuple[tuple[ConntrackEntry, ...], bool]:
+    """Read ctnetlink datagrams: (the flows of interest, whether these are all of them).
 
-    A table may hold hundreds of thousands: a datagram without any of the ports is not taken apart.
+    Hundreds of thousands of flows are common, so bytes are compared as long as possible: a datagram without any
+    of the ports is not taken apart, and a flow that only differs in the client's port is only counted.
     """
     mark = _any_destination_port(interest.ports)
+    counts: dict[_Flow, int] = {}
+    first: dict[_Flow, ConntrackEntry] = {}
+    complete = True
     for datagram in datagrams:
         if mark.search(datagram) is None:
             continue
-        for payload in messages(datagram):
-            if mark.search(payload) is not None:
-                entry = parse_entry(payload)
-                if entry is not None and interest.covers(entry):
-                    yield entry
-
-
-def parse_entry(payload: bytes) -> ConntrackEntry | None:
-    """Read one conntrack message; None for what is no flow between two ports."""
-    parts = dict(attributes(payload, _NFGENMSG_BYTES))
-    original, reply = _parse_tuple(parts.get(_TUPLE_ORIGINAL)), _parse_tuple(parts.get(_TUPLE_REPLY))
-    if original is None or reply is None:
-        return None
-    status = struct.unpack("!I", parts[_STATUS])[0] if len(parts.get(_STATUS, b"")) == 4 else 0
-    return ConntrackEntry(
-        protocol=original.protocol,
-        source=original.source,
-        source_port=original.source_port,
-        destination=original.destination,
-        destination_port=original.destination_port,
-        reply_source=reply.source,
-        reply_source_port=reply.source_port,
-        reply_destination=reply.destination,
-        reply_destination_port=reply.destination_port,
-        state=_parse_state(parts.get(_PROTOINFO)),
-        unreplied=not status & _SEEN_REPLY,
-    )
-
-
-def merge_entries(
-    entries: Iterable[ConntrackEntry], limit: int = MAXIMUM_ENTRIES
-) -> tuple[tuple[ConntrackEntry, ...], bool]:
-    """Make one entry of those that differ only in the client's port; (entries, whether these are all)."""
-    first: dict[tuple[object, ...], ConntrackEntry] = {}
-    counts: dict[tuple[object, ...], int] = {}
-    complete = True
-    for entry in entries:
-        key = _all_but_client_port(entry)
-        if key not in first and len(first) >= limit:
-            complete = False
-            continue
-        first.setdefault(key, entry)
-        counts[key] = counts.get(key, 0) + 1
-    merged = (entry.model_copy(update={"count": counts[key]}) for key, entry in first.items())
+        for flow, client_port in _flows(datagram, interest.ports):
+            if flow in counts:
+                counts[flow] += 1
+                continue
+            entry = _describe(flow, client_port)
+            wanted = interest.covers(entry)
+            complete = complete and not (wanted and len(first) >= limit)
+            if not wanted or len(first) < limit:
+                counts[flow] = 1
+            if wanted and len(first) < limit:
+                first[flow] = entry
+    merged = (entry.model_copy(update={"count": counts[flow]}) for flow, entry in first.items())
     return tuple(sorted(merged, key=_order)), complete
 
 
-@dataclass(frozen=True, slots=True)
-class _Tuple:
-    protocol: str
-    source: Address
-    destination: Address
-    source_port: int | None
-    destination_port: int | None
+class _Flow(NamedTuple):
+    """A flow as the kernel's bytes tell it, without the client's port."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    destination_port: bytes
+    reply_source: bytes
+    reply_destination: bytes
+    reply_source_port: bytes
+    state: int | None
+    seen_reply: bool
 
 
-def _parse_tuple(value: bytes | None) -> _Tuple | None:
-    parts = dict(attributes(value or b"", 0))
-    addresses = dict(attributes(parts.get(1, b""), 0))
-    transport = dict(attributes(parts.get(2, b""), 0))
-    # CTA_IP_V4_SRC, _V4_DST, _V6_SRC, _V6_DST; CTA_PROTO_NUM, _SRC_PORT, _DST_PORT
-    source, destination = addresses.get(1, addresses.get(3)), addresses.get(2, addresses.get(4))
-    if source is None or destination is None or not transport.get(1):
-        return None
-    number = transport[1][0]
-    return _Tuple(
-        _PROTOCOLS.get(number, str(number)),
-        ip_address(source),
-        ip_address(destination),
-        _port(transport.get(2)),
-        _port(transport.get(3)),
+def _flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[_Flow, tuple[bytes, bytes]]]:
+    """Give each flow to one of `ports` with the client's port as the client and as the server sees it."""
+    wanted = {struct.pack("!H", port) for port in ports}
+    for pattern in _TUPLES:
+        for match in pattern.finditer(datagram):
+            source, destination, protocol, source_port, destination_port, *reply, status = match.groups()
+            if destination_port not in wanted:
+                continue
+            reply_source, reply_destination, _, reply_source_port, reply_destination_port = reply
+            flow = _Flow(
+                source,
+                destination,
+                protocol[0],
+                destination_port,
+                reply_source,
+                reply_destination,
+                reply_source_port,
+                _tcp_state(datagram, match) if protocol[0] == 6 else None,
+                bool(status[3] & _SEEN_REPLY),
+            )
+            yield flow, (source_port, reply_destination_port)
+
+
+def _describe(flow: _Flow, client_port: tuple[bytes, bytes]) -> ConntrackEntry:
+    return ConntrackEntry(
+        protocol=_PROTOCOLS.get(flow.protocol, str(flow.protocol)),
+        source=ip_address(flow.source),
+        source_port=int.from_bytes(client_port[0], "big"),
+        destination=ip_address(flow.destination),
+        destination_port=int.from_bytes(flow.destination_port, "big"),
+        reply_source=ip_address(flow.reply_source),
+        reply_source_port=int.from_bytes(flow.reply_source_port, "big"),
+        reply_destination=ip_address(flow.reply_destination),
+        reply_destination_port=int.from_bytes(client_port[1], "big"),
+        state=None if flow.state is None else _TCP_STATES[flow.state],
+        unreplied=not flow.seen_reply,
     )
 
 
-def _port(value: bytes | None) -> int | None:
-    return int.from_bytes(value, "big") if value is not None and len(value) == 2 else None
+def _tcp_state(datagram: bytes, match: re.Match[bytes]) -> int | None:
+    """Find the state behind the tuples, inside the same message."""
+    start = match.start() - _BYTES_BEFORE_ATTRIBUTES
+    length = struct.unpack_from("=I", datagram, start)[0] if start >= 0 else 0
+    found = _PROTOINFO.search(datagram, match.end(), start + length)
+    return found[1][0] if found is not None and found[1][0] < len(_TCP_STATES) else None
 
 
-def _parse_state(protoinfo: bytes | None) -> str | None:
-    # CTA_PROTOINFO_TCP and _SCTP hold the state as their first attribute.
-    for kind, value in attributes(protoinfo or b"", 0):
-        names = {1: _TCP_STATES, 3: _SCTP_STATES}.get(kind)
-        state = dict(attributes(value, 0)).get(1)
-        if names and state:
-            return names[state[0]] if state[0] < len(names) else str(state[0])
-    return None
+def _attribute(length: int, kind: int) -> bytes:
+    """Return the pattern of an attribute's header."""
+    return re.escape(struct.pack("=HH", length, kind))
+
+
+def _nested(kind: int) -> bytes:
+    """Return the pattern of a nested attribute's header, of any length."""
+    return b".." + re.escape(struct.pack("=H", kind | 0x8000))
+
+
+def _tuple_pattern(kind: int, address_bytes: int) -> bytes:
+    """Return the pattern of CTA_TUPLE_ORIG (1) or _REPLY (2) of a protocol with ports.
+
+    The order of these attributes has been the kernel's since 2.6 (net/netfilter/nf_conntrack_netlink.c,
+    ctnetlink_dump_tuples): source, destination, protocol, ports, and the zone of one direction, if any.
+    """
+    first = 1 if address_bytes == 4 else 3
+    address = b"(.{%d})" % address_bytes
+    return b"".join(
+        (
+            _nested(kind),
+            _nested(1),
+            _attribute(4 + address_bytes, first) + address,
+            _attribute(4 + address_bytes, first + 1) + address,
+            _nested(2),
+            _attribute(5, 1) + b"(.)...",
+            _attribute(6, 2) + b"(..)..",
+            _attribute(6, 3) + b"(..)..",
+            b"(?:" + _attribute(6, 3) + b"....)?",
+        )
+    )
+
+
+# CTA_ZONE (18) may stand between the tuples and CTA_STATUS (3).
+_TUPLES = tuple(
+    re.compile(
+        _tuple_pattern(1, size)
+        + _tuple_pattern(2, size)
+        + b"(?:"
+        + _attribute(6, 18)
+        + b"....)?"
+        + _attribute(8, 3)
+        + b"(....)",
+        re.DOTALL,
+    )
+    for size in (4, 16)
+)
+# CTA_PROTOINFO > CTA_PROTOINFO_TCP > CTA_PROTOINFO_TCP_STATE
+_PROTOINFO = re.compile(_nested(4) + _nested(1) + _attribute(5, 1) + b"(.)", re.DOTALL)
 
 
 def _any_destination_port(ports: Collection[int]) -> re.Pattern[bytes]:
-    # CTA_PROTO_DST_PORT is an attribute of 6 bytes, type 3, the port in network order.
     either = b"|".join(re.escape(struct.pack("!H", port)) for port in sorted(ports))
-    return re.compile(re.escape(struct.pack("=HH", 6, 3)) + b"(?:" + either + b")", re.DOTALL)
-
-
-def _all_but_client_port(entry: ConntrackEntry) -> tuple[object, ...]:
-    return (
-        entry.protocol,
-        entry.source,
-        entry.destination,
-        entry.destination_port,
-        entry.reply_source,
-        entry.reply_source_port,
-        entry.reply_destination,
-        entry.state,
-        entry.unreplied,
-    )
+    return re.compile(_attribute(6, 3) + b"(?:" + either + b")", re.DOTALL)
 
 
 def _order(entry: ConntrackEntry) -> tuple[object, ...]:
-    return (entry.protocol, entry.destination_port or 0, *(str(part) for part in _all_but_client_port(entry)))
+    texts = (entry.source, entry.destination, entry.reply_source, entry.reply_destination, entry.state)
+    return (entry.protocol, entry.destination_port, *map(str, texts), entry.unreplied)
 
 
 def _number(sysctls: dict[str, str], name: str) -> int | None:

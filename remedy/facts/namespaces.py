@@ -57,7 +57,7 @@ def find_places(containers: Sequence[Container], notes: Notes) -> list[Place]:
             if inode is not None:
                 groups.setdefault(inode, []).append(container)
     return [
-        Place(inode, os.getpid() if inode == host else members[0].pid, tuple(members), inode == host)
+        Place(inode, _pid_on_host(host) if inode == host else members[0].pid, tuple(members), inode == host)
         for inode, members in groups.items()
     ]
 
@@ -74,6 +74,14 @@ def describe(
     inodes = {socket.inode for read in contents for socket in read.sockets}
     owners = notes.attempt("owners of sockets", {}, partial(find_owners, inodes, programs))
     return tuple(_describe(read, interest, owners, notes) for read in contents)
+
+
+def _pid_on_host(inode: int) -> int:
+    """Return a process of the host's namespace that will outlive remedy's own: init, where that is one."""
+    try:
+        return 1 if network_namespace_inode(1) == inode else os.getpid()
+    except OSError:
+        return os.getpid()
 
 
 def _read_place(place: Place, ports: Collection[int], notes: Notes) -> Contents:

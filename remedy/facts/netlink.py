@@ -64,14 +64,22 @@ def attributes(payload: bytes, position: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _is_last(datagram: bytes) -> bool:
-    # DONE and ERROR come as the last message of a datagram, most often alone.
-    position = 0
-    while position + _HEADER.size <= len(datagram):
-        length, kind = struct.unpack_from("=IH", datagram, position)
-        if kind == NLMSG_DONE or length < _HEADER.size:
-            return True
-        if kind == NLMSG_ERROR:
-            number = -struct.unpack_from("=i", datagram, position + _HEADER.size)[0]
-            raise OSError(number, os.strerror(number))
-        position += (length + 3) & ~3
-    return False
+    """Whether the datagram ends the dump. Raises OSError when the kernel says that it failed.
+
+    DONE comes alone or after the last answers; datagrams are many and are not walked through for it.
+    """
+    kind = struct.unpack_from("=IH", datagram)[1] if len(datagram) >= _HEADER.size else NLMSG_DONE
+    if kind == NLMSG_ERROR:
+        _raise_errno(datagram, _HEADER.size)
+    if kind == NLMSG_DONE:
+        # Its payload is what the dump ended with; short ones are of old kernels.
+        _raise_errno(datagram, _HEADER.size)
+        return True
+    tail = len(datagram) - _HEADER.size - 4
+    return tail > 0 and struct.unpack_from("=IH", datagram, tail) == (_HEADER.size + 4, NLMSG_DONE)
+
+
+def _raise_errno(datagram: bytes, position: int) -> None:
+    number = -struct.unpack_from("=i", datagram, position)[0] if len(datagram) >= position + 4 else 0
+    if number > 0:
+        raise OSError(number, os.strerror(number))
