@@ -151,7 +151,7 @@ def _plain_scalar(node: Node, path: Path, document: Document) -> Any:
         return _SCALARS[kind](text) if kind in _SCALARS else text
     except ValueError:
         document.problems.append(
-            Problem(document.file, document.values[path], spell(path), f"{text!r} is not a {kind}")
+            Problem(document.file, document.values[path], spell(path), f"{text!r} is not a {_NAMES[kind]}")
         )
         return None
 
@@ -171,6 +171,7 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
+_NAMES = {"bool": "boolean", "int": "whole number of a usual size", "float": "number"}
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "null": lambda _text: None,
     "bool": _boolean,

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StrictBool,
     Tag,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -106,7 +107,7 @@ def _not_in_this_version(value: object) -> object:
     raise ValueError("not in this version of remedy: leave the key out")
 
 
-NotYet = Annotated[object, AfterValidator(_not_in_this_version)]
+NotYet = Annotated[object, AfterValidator(_not_in_this_version), WithJsonSchema({"enum": [None, False]})]
 
 
 class Remedies(SpecModel):
