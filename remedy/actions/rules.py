@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from remedy.actions.context import ActionContext
 from remedy.facts.model import FirewallBackend
-from remedy.firewall.forward_guard import ForwardGuard
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.writer import select_writer
 from remedy.plan.model import RemoveRules, WriteRules
 
 
 def put_rules(ruleset: Ruleset, backend: FirewallBackend, context: ActionContext) -> None:
-    """Write a ruleset (and its guard) and remember it. The record comes first: a kill leaves too much of it.
+    """Write a ruleset (with its guard) and remember it. The record comes first: a kill leaves too much of it.
 
     Raises CommandError, MissingToolError, MissingExtraError.
     """
     context.owned_rules.put(ruleset)
-    if ruleset.forward_guard:
-        ForwardGuard(ruleset, backend).install()
     select_writer(backend).write(ruleset)
 
 
 def take_rules(ruleset: Ruleset, backend: FirewallBackend, context: ActionContext) -> None:
-    """Remove a ruleset (and its guard), present or not, and forget it."""
+    """Remove a ruleset (with its guard), present or not, and forget it."""
     select_writer(backend).remove(ruleset.name)
-    if ruleset.forward_guard:
-        ForwardGuard(ruleset, backend).remove()
     context.owned_rules.forget(ruleset.name)
 
 

@@ -14,7 +14,8 @@ from remedy.actions.engine_state import (
 from remedy.actions.sysctls import restore_sysctls
 from remedy.errors import EngineError
 from remedy.facts.model import FirewallBackend
-from remedy.firewall.forward_guard import ForwardGuard, GuardLoop
+from remedy.firewall.forward_guard import forward_guard
+from remedy.firewall.guard_loop import GuardLoop
 from remedy.plan.model import FileContent, SwitchUserlandProxy
 
 SERVES_TIMEOUT_SECONDS = 30.0
@@ -78,11 +79,11 @@ class UserlandProxyAction:
         if not action.ruleset.redirects:
             self._context.note(f"engine restarted in {self._context.engine.restart():.1f} s")
             return
-        with GuardLoop(ForwardGuard(action.ruleset, self._backend)) as loop:
+        with GuardLoop(forward_guard(self._backend, action.ruleset)) as loop:
             seconds = self._context.engine.restart()
             # The last rules follow the engine's first answer; the guard stays in front until they are there.
             wait_until(lambda: rules_serve(action.ruleset, self._backend), seconds=SERVES_TIMEOUT_SECONDS)
-        self._context.note(f"engine restarted in {seconds:.1f} s; the FORWARD guard was moved {loop.moves} times")
+        self._context.note(f"engine restarted in {seconds:.1f} s; the FORWARD guard was moved {loop.count.moves} times")
 
     def _start_stopped(self) -> None:
         if not self._action.live_restore:
