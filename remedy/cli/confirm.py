@@ -11,6 +11,7 @@ from remedy.cli.runs import finish
 app = command_app()
 
 EXAMPLES = """
+remedy confirm
 remedy apply --yes --confirm-within 60s && curl -f http://shop.example/ && remedy confirm
 """
 

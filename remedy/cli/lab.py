@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def lab() -> None:
 
 
 @app.command(cls=RemedyCommand)
-def up(  # noqa: PLR0913, PLR0917
+def up(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="how to call the host")] = "host",
     engine: Annotated[str, typer.Option(metavar="VERSION", help="20.10, 26.1 or 28.5")] = "28.5",
@@ -60,6 +61,8 @@ def up(  # noqa: PLR0913, PLR0917
     """Start a host and wait until its containers answer."""
     from remedy.lab import lab_up, release
 
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     with _progress(context) as say:
         host = lab_up(
             name,
@@ -149,6 +152,11 @@ def prune(context: typer.Context) -> None:
         return
     for name in removed:
         typer.echo(f"removed {name}")
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM and SIGHUP end like ^C: what was begun is taken down."""
+    raise KeyboardInterrupt
 
 
 def _become(name: str, command: list[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,9 @@ _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without → is no reason to fail
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -56,8 +61,7 @@ def _options_as_written(arguments: Sequence[str]) -> GlobalOptions:
     written = list(arguments)
     if "--" in written:
         written = written[: written.index("--")]
-    pairs = list(zip(written, [*written[1:], ""], strict=True))
-    as_json = "--format=json" in written or ("--format", "json") in pairs
+    as_json = "--format=json" in written or ("--format", "json") in itertools.pairwise(written)
     return GlobalOptions(
         format=OutputFormat.JSON if as_json else OutputFormat.TEXT,
         no_color="--no-color" in written,

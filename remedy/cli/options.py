@@ -46,7 +46,7 @@ class GlobalOptions:
         return parameters
 
 
-def _declaration(  # noqa: PLR0913, PLR0917
+def _declaration(
     global_config: Annotated[
         Path | None,
         typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,8 +49,9 @@ def difference(before: bytes | None, after: bytes | None) -> Iterator[tuple[str,
     if after is None:
         yield "(the file is removed)", "dim"
     old, new = _lines(before), _lines(after)
-    for line in difflib.unified_diff(old, new, n=2, lineterm=""):
-        if line.startswith(("---", "+++", "@@")) and line not in old and line not in new:
+    headless = itertools.islice(difflib.unified_diff(old, new, n=2, lineterm=""), 2, None)
+    for line in headless:
+        if line.startswith("@@"):
             continue
         yield line.replace("\t", "    "), _STYLES.get(line[:1], "")
 
@@ -63,7 +65,7 @@ def _raw(content: dict[str, Any]) -> bytes | None:
 def _lines(content: bytes | None) -> list[str]:
     if content is None:
         return []
-    lines = content.decode(errors="replace").split("\n")
+    lines = content.decode(errors="backslashreplace").split("\n")
     if lines[-1] == "":
         return lines[:-1]
     return [*lines[:-1], f"{lines[-1]} (no newline at the end)"]

@@ -31,7 +31,8 @@ def show(console: Console, report: dict[str, Any]) -> None:
         headline, style = "Undone: everything is as it was.", "bold green"
     run = f" Run {report['run']}." if report["run"] else ""
     page.line((headline, style), run)
-    page.field("", report["message"])
+    if report["result"] not in ("applied", "nothing", "pending"):
+        page.field("why", report["message"], indent=2)
     _show_failed_actions(page, report["actions"])
     _show_probes(page, report["probes"])
     for warning in report["warnings"]:
@@ -40,7 +41,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     if report["deadline"]:
         page.line(f"Undone at {moment(report['deadline'])} unless you say: remedy confirm")
     if report["log"] and report["exit_code"]:
-        page.field("log", report["log"])
+        page.field("log", report["log"], indent=2)
 
 
 def _show_failed_actions(page: Page, actions: list[dict[str, Any]]) -> None:

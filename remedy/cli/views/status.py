@@ -30,6 +30,8 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"Docker {status['engine_version']}, userland proxy {_PROXY[status['userland_proxy']]}, "
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
+    if status["state"] == "applied" and not status["drift"]:
+        page.line("No drift.")
     _show_drift(page, status["drift"])
     if status["next_step"]:
         page.line(("next: ", "bold"), status["next_step"])
@@ -37,7 +39,6 @@ def show(console: Console, status: dict[str, Any]) -> None:
 
 def _show_drift(page: Page, drift: list[dict[str, Any]]) -> None:
     if not drift:
-        page.line("No drift.")
         return
     page.line((f"{count(len(drift), 'thing')} drifted:", "bold yellow"))
     for item in drift:
