@@ -29,9 +29,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start from an empty directory, without the operator's own settings."""
-    for name in ("DOCKER_HOST", "NO_COLOR", "REMEDY_STATE_DIR", "FORCE_COLOR", "COLUMNS", "TERM"):
+    for name in ("DOCKER_HOST", "NO_COLOR", "REMEDY_STATE_DIR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REMEDY_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("COLUMNS", "100")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
