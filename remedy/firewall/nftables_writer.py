@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from remedy.errors import CommandError
 from remedy.facts.model import FirewallBackend, FirewallFacts
 from remedy.firewall import names
+from remedy.firewall.forward_guard import forward_guard, guard_table, remove_forward_guard
+from remedy.firewall.iptables_differences import differences as chain_differences
+from remedy.firewall.iptables_differences import own_chains
+from remedy.firewall.iptables_rules import Family, forward_chain_name
+from remedy.firewall.iptables_variant import read_saved, saved_text
 from remedy.firewall.nft_differences import differences as table_differences
 from remedy.firewall.nft_model import FAMILIES, NftTable
 from remedy.firewall.nft_reading import Json, read_tables
@@ -17,39 +22,60 @@ from remedy.firewall.nft_text import render, render_removal
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.host.commands import run_command
 
+_FAMILIES: tuple[Family, ...] = (4, 6)
+
 
 class NftablesWriter:
-    """Writes `ip remedy_<name>` and `ip6 remedy_<name>`; see RulesWriter."""
+    """Writes tables `ip remedy_<name>` and `ip6 remedy_<name>`; see RulesWriter.
+
+    The accept in FORWARD goes into iptables-nft's table filter, where the engine's drops are (forward_guard).
+    """
 
     def __init__(self, backend: FirewallBackend) -> None:
         self._backend = backend
 
     def write(self, ruleset: Ruleset) -> None:
-        """Replace our tables in one transaction."""
-        run_command(["nft", "-f", "-"], stdin=render(ruleset))
+        """Replace our tables in one transaction; the accept in FORWARD, a transaction of its own, first."""
+        script = render(ruleset)
+        if ruleset.forward_guard:
+            forward_guard(self._backend, ruleset).write()
+        run_command(["nft", "-f", "-"], stdin=script)
+        if not ruleset.forward_guard:
+            remove_forward_guard(self._backend, ruleset.name)
 
     def remove(self, name: RulesetName) -> None:
-        """Delete our tables in one transaction."""
+        """Delete our tables in one transaction, then the accept in FORWARD."""
         run_command(["nft", "-f", "-"], stdin=render_removal(name))
+        remove_forward_guard(self._backend, name)
 
     def read_differences(self, ruleset: Ruleset) -> tuple[str, ...]:
         """Read our tables now and compare."""
-        name = names.nft_table(ruleset.name)
-        return table_differences(tables(ruleset), [t for t in map(_read, _titles(name)) if t is not None])
+        titles = _titles(names.nft_table(ruleset.name))
+        present = [table for table in map(_read, titles) if table is not None]
+        return self._compare(ruleset, present, lambda family: read_saved(family, "nft"))
 
     def differences(self, ruleset: Ruleset, facts: FirewallFacts) -> tuple[str, ...]:
         """Compare with our tables as the facts have them."""
         titles = _titles(names.nft_table(ruleset.name))
         present = [table for title in titles for table in read_tables(facts.nft_json.get(title, []))]
-        return table_differences(tables(ruleset), present)
+        return self._compare(ruleset, present, lambda family: saved_text(facts, family, "nft"))
 
     def present_names(self, facts: FirewallFacts) -> tuple[RulesetName, ...]:
-        """The rulesets that have a table."""
+        """The rulesets that have a table, or a chain in FORWARD."""
+        chains = {name for family in _FAMILIES for _, name in own_chains(saved_text(facts, family, "nft"))}
         return tuple(
             name
             for name in names.RULESET_NAMES
-            if any(title in facts.nft_tables for title in _titles(names.nft_table(name)))
+            if forward_chain_name(name) in chains
+            or any(title in facts.nft_tables for title in _titles(names.nft_table(name)))
         )
+
+    def _compare(self, ruleset: Ruleset, present: Sequence[NftTable], text: Callable[[Family], str]) -> tuple[str, ...]:
+        lines = list(table_differences(tables(ruleset), present))
+        for family in _FAMILIES if self._backend is FirewallBackend.IPTABLES_NFT else ():
+            saved = text(family)
+            lines += chain_differences([guard_table(ruleset, family, saved)], saved, ruleset.name)
+        return tuple(lines)
 
 
 def _titles(name: str) -> tuple[str, ...]:

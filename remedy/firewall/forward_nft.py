@@ -1,0 +1,60 @@
+"""FORWARD on iptables-nft: made by iptables-nft-restore, looked at and reordered over netlink.
+
+Only iptables-nft writes rules into its table: one in native nft expressions there breaks iptables for everybody.
+"""
+
+from __future__ import annotations
+
+from remedy.firewall.forward_guard import HOOK, place
+from remedy.firewall.iptables_rules import Family, OwnChain
+from remedy.firewall.iptables_save import parse
+from remedy.firewall.iptables_variant import read_saved, restore
+from remedy.firewall.nft_chain import NftChain
+
+_TABLE = "filter"
+
+
+class NftForward:
+    """See Forward."""
+
+    def __init__(self, family: Family) -> None:
+        self.family: Family = family
+        self._forward = NftChain(family, _TABLE, HOOK)
+
+    def targets(self) -> tuple[str, ...]:
+        """One netlink dump of the one chain."""
+        return tuple(rule.target for rule in self._forward.rules())
+
+    def write(self, chain: OwnChain) -> None:
+        """One transaction of iptables-nft-restore. A chain that is declared is emptied, with --noflush too."""
+        targets = self.targets()
+        jump = chain.jump.text.removeprefix(f"-A {HOOK} ")
+        self._restore(
+            [
+                f":{chain.name} - [0:0]",
+                *(rule.text for rule in chain.rules),
+                *[f"-D {HOOK} {jump}"] * targets.count(chain.name),
+                f"-I {HOOK} {place(targets, chain.name) + 1} {jump}",
+            ]
+        )
+
+    def move(self, chain: OwnChain) -> None:
+        """One transaction over netlink, by the rules' handles: what the engine inserts meanwhile shifts nothing."""
+        rules = self._forward.rules()
+        jumps = [rule for rule in rules if rule.target == chain.name]
+        others = [rule for rule in rules if rule.target != chain.name]
+        index = place([rule.target for rule in rules], chain.name)
+        if jumps:
+            self._forward.move(jumps, others[index] if index < len(others) else None)
+
+    def remove(self, chain: str) -> None:
+        """One transaction, if there is anything to delete."""
+        table = parse(read_saved(self.family, "nft")).table(_TABLE)
+        if table is None or chain not in {found.name for found in table.chains}:
+            return
+        jumps = [rule for rule in table.rules if rule.target == chain]
+        deletions = [rule.specification.replace("-A ", "-D ", 1) for rule in jumps]
+        self._restore([*deletions, f"-F {chain}", f"-X {chain}"])
+
+    def _restore(self, lines: list[str]) -> None:
+        restore(self.family, "\n".join([f"*{_TABLE}", *lines, "COMMIT", ""]))
