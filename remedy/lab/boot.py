@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -49,13 +50,16 @@ def prepare_host(layout: Layout, record: HostRecord, template: Path | None) -> N
     if template is None:
         (directory / "docker").mkdir(mode=0o710)
     else:
-        run_command(["cp", "--archive", "--reflink=auto", str(template), str(directory / "docker")], timeout=300)
+        _copy_template(template, directory / "docker")
     upper = UpperLayer(record.rootfs, directory / "upper")
     _write_identity(upper, record)
     _write_firewall(upper, record)
     _write_settings(upper, record)
     _install_engine(upper, record.engine_directory)
     mounts = install_remedy(upper, layout.cache)
+    # Else systemd takes the first boot for an update: ldconfig, the message catalogue, system users, 0.2 s.
+    upper.write("/etc/.updated", "")
+    upper.write("/var/.updated", "")
     (directory / "mounts").write_text("".join(mount.line() for mount in mounts))
     addresses = [str(record.address4), str(record.address6), *record.topology.addresses]
     (directory / "addresses").write_text("".join(f"{address}\n" for address in addresses))
@@ -133,6 +137,19 @@ def _ping(path: Path, timeout: float) -> bool:
         connection.connect(str(path))
         connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
         return connection.recv(64).split(b" ")[1:2] == [b"200"]
+
+
+def _copy_template(template: Path, docker: Path) -> None:
+    """A host's own copy, but for the image's files: nobody writes to a layer, so they are shared by hard links."""
+    docker.mkdir()
+    shutil.copystat(template, docker)
+    layers = template / "overlay2"
+    own = [str(entry) for entry in template.iterdir() if entry != layers]
+    run_command(["cp", "--archive", "--reflink=auto", f"--target-directory={docker}", *own], timeout=60)
+    try:
+        run_command(["cp", "--archive", "--link", f"--target-directory={docker}", str(layers)], timeout=60)
+    except CommandError:  # The cache is on another file system.
+        run_command(["cp", "--archive", f"--target-directory={docker}", str(layers)], timeout=300)
 
 
 def _console(directory: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from remedy.errors import LabError
 from remedy.host.commands import DEFAULT_TIMEOUT_SECONDS, Completed, run_command
@@ -225,10 +225,17 @@ class Host:
         self._init = None
 
     def down(self) -> None:
-        """Remove the host with everything on it."""
+        """Remove the host with everything on it; nothing to do when it has gone already."""
         from remedy.lab.lifecycle import take_down
 
-        take_down(self._layout, self.name)
+        if self._layout.host_directory(self.name).exists():
+            take_down(self._layout, self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
 
     def _find_init(self) -> int | None:
         if self._init is not None and started_ticks(self._init[0]) == self._init[1]:

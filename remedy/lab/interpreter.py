@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import sysconfig
@@ -21,7 +22,7 @@ from typing import Literal
 import remedy
 from remedy.host.commands import run_command
 from remedy.lab.inner_paths import UpperLayer
-from remedy.lab.relocation import is_systems_own, relocated_python, venv_overlay
+from remedy.lab.relocation import is_systems_own, package_places, relocated_python, venv_overlay
 
 _LIBRARY_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 
@@ -46,7 +47,7 @@ def install_remedy(upper: UpperLayer, cache: Path) -> list[BindMount]:
             upper.write(f"/usr/local/lib/remedy-lab/{name}", path.read_bytes(), 0o755)
             upper.link(f"{path.parent}/{name}", f"/usr/local/lib/remedy-lab/{name}")
     mounts = list(dict.fromkeys(_mounts(cache)))
-    upper.write("/usr/local/bin/remedy", _wrapper(), 0o755)
+    upper.write("/usr/local/bin/remedy", _wrapper(inner_python(cache)), 0o755)
     return mounts
 
 
@@ -58,6 +59,9 @@ def _mounts(cache: Path) -> Iterator[BindMount]:
         yield BindMount("directory", str(copy), str(copy))
         if prefix != base:
             yield BindMount("stack", f"{venv_overlay(cache, copy)}:{prefix}", str(prefix))
+        else:
+            for place, packages in package_places(copy).items():
+                yield BindMount("directory", str(packages), str(place))
     else:
         yield BindMount("directory", str(base), str(base))
         if prefix != base:
@@ -73,8 +77,8 @@ def inner_python(cache: Path) -> Path:
     return Path(sys.executable)
 
 
-def _wrapper() -> str:
-    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m remedy "$@"\n'
+def _wrapper(python: Path) -> str:
+    return f'#!/bin/sh\nexec {shlex.quote(str(python))} -m remedy "$@"\n'
 
 
 def _library_directories(path: Path) -> tuple[str, ...]:
@@ -86,14 +90,15 @@ def _needed_libraries(cache: Path) -> dict[str, Path]:
 
     `ldd` over some two hundred files takes a third of a second, so the answer is kept in the cache.
     """
-    binaries = sorted(_binaries())
-    digest = hashlib.sha256("\n".join(f"{path} {path.stat().st_mtime_ns}" for path in binaries).encode())
-    kept = cache / "libraries" / f"{digest.hexdigest()[:16]}.json"
+    # A package that comes or goes changes the time of the directory that it is in.
+    places = [Path(sys.executable).resolve(), _dynload(), Path(sysconfig.get_path("platlib"))]
+    described = "\n".join(f"{path} {path.stat().st_mtime_ns}" for path in places)
+    kept = cache / "libraries" / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.json"
     if kept.is_file():
         return {name: Path(path) for name, path in json.loads(kept.read_text()).items()}
-    found = _ask_ldd(binaries)
+    found = _ask_ldd(sorted(_binaries()))
     kept.parent.mkdir(parents=True, exist_ok=True)
-    draft = kept.with_suffix(f".{digest.hexdigest()[16:24]}")
+    draft = kept.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps({name: str(path) for name, path in found.items()}))
     draft.replace(kept)
     return found
@@ -101,9 +106,12 @@ def _needed_libraries(cache: Path) -> dict[str, Path]:
 
 def _binaries() -> Iterator[Path]:
     yield Path(sys.executable).resolve()
-    standard = Path(sysconfig.get_path("stdlib"))
-    yield from (standard / "lib-dynload").glob("*.so")
+    yield from _dynload().glob("*.so")
     yield from Path(sysconfig.get_path("platlib")).rglob("*.so")
+
+
+def _dynload() -> Path:
+    return Path(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})) / "lib-dynload"
 
 
 def _ask_ldd(binaries: list[Path]) -> dict[str, Path]:

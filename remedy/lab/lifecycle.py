@@ -74,7 +74,13 @@ def lab_up(  # noqa: PLR0913
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("firewall", firewall, FIREWALLS)
-    order = Order(check_host_name(name), engine, firewall, load_topology(topology, scale), engine_directory)
+    order = Order(
+        check_host_name(name),
+        engine,
+        firewall,
+        load_topology(topology, scale),
+        engine_directory and engine_directory.resolve(),
+    )
     check_machine()
     return _bring_up(layout or find_layout(), order, say)
 
@@ -102,7 +108,7 @@ def all_hosts(layout: Layout | None = None) -> list[Host]:
 def take_down(layout: Layout, name: str) -> None:
     """Remove a host, whole or half made. LabError when there is none of that name."""
     if name not in host_names(layout):
-        get_record(layout, name)
+        get_record(layout, name)  # raises, and says which hosts there are
     with suppress(FileNotFoundError), locked(layout.host_directory(name)):
         _remove_host(layout, name)
     _remove_empty_lab(layout)
@@ -233,17 +239,23 @@ def _remove_host(layout: Layout, name: str) -> None:
 
 def _remove_empty_lab(layout: Layout) -> None:
     """Without hosts: no switch, no cgroups, no directory. A lab that somebody is starting in is left alone."""
-    try:
-        with locked(layout.directory):
-            if host_names(layout):
-                return
-            remove_switch(layout)
-            remove_cgroup(layout.cgroup)
-            for directory in (layout.hosts, layout.directory):
-                with suppress(OSError):
-                    directory.rmdir()
-    except FileNotFoundError:
+    with locked(layout.directory, create=True):
+        names = host_names(layout)
+        if names:
+            _remove_stray_cgroups(layout, names)
+            return
+        remove_switch(layout)
         remove_cgroup(layout.cgroup)
+        for directory in (layout.hosts, layout.directory):
+            with suppress(OSError):  # Somebody else's file is in it: theirs to remove.
+                directory.rmdir()
+
+
+def _remove_stray_cgroups(layout: Layout, names: list[str]) -> None:
+    """Processes of hosts whose directory was deleted by hand."""
+    kept = {*names, layout.switch_cgroup.name, layout.external_cgroup.name}
+    for cgroup in [entry for entry in layout.cgroup.glob("*/") if entry.name not in kept]:
+        remove_cgroup(cgroup)
 
 
 @contextmanager

@@ -44,9 +44,13 @@ def populate(base_url: str, topology: Topology, root: Path) -> None:
 
 
 def _each(containers: list[Container], act: Callable[[Container], None], *, ordered: bool = False) -> None:
-    with ThreadPoolExecutor(1 if ordered else _WORKERS) as pool:
+    pool = ThreadPoolExecutor(1 if ordered else _WORKERS)
+    try:
         for _ in pool.map(act, containers):
             pass
+    finally:
+        # After an error or ^C nobody waits: the host goes, and what is under way fails by itself.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _waves(containers: Iterable[Container]) -> list[list[Container]]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import site
 import sys
 import sysconfig
 from pathlib import Path
 
+import remedy
 from remedy.lab.builds import Workplace, build_once
 
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
@@ -28,7 +30,9 @@ def relocated_python(cache: Path) -> Path:
     """The prefix of a copy of the running base interpreter, made when it is not there yet."""
     executable = _base_executable()
     version = f"python{sysconfig.get_python_version()}"
-    digest = hashlib.sha256(f"{executable} {executable.stat().st_mtime_ns} {sys.path}".encode()).hexdigest()[:10]
+    described = f"{executable} {executable.stat().st_mtime_ns} {_package_directories()}"
+    key = f"{version}-{hashlib.sha256(described.encode()).hexdigest()[:10]}"
+    finished = cache / "python" / key
 
     def make(workplace: Workplace) -> Path:
         prefix = workplace.directory / "python"
@@ -37,9 +41,33 @@ def relocated_python(cache: Path) -> Path:
         (prefix / "bin/python3").symlink_to(version)
         library = prefix / "lib" / version
         shutil.copytree(_stdlib(), library, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        _name_packages(prefix, library, finished)
         return prefix
 
-    return build_once(cache, "python", f"{version}-{digest}", make, lambda _: None)
+    return build_once(cache, "python", key, make, lambda _: None)
+
+
+def package_places(python: Path) -> dict[Path, Path]:
+    """Mount point -> directory of packages, for a remedy that is installed beside the machine's own Python."""
+    return {python / "packages" / str(number): path for number, path in enumerate(_package_directories())}
+
+
+def _package_directories() -> list[Path]:
+    """Where remedy and what it needs are, when it is installed without a virtual environment."""
+    if sys.prefix != sys.base_prefix:
+        return []
+    return [Path(entry) for entry in (*site.getsitepackages(), site.getusersitepackages()) if Path(entry).is_dir()]
+
+
+def _name_packages(prefix: Path, library: Path, finished: Path) -> None:
+    places = package_places(finished)
+    for place in places:
+        (prefix / place.relative_to(finished)).mkdir(parents=True)
+    paths = [*places, Path(remedy.__file__).resolve().parent.parent]
+    # Debian's Python looks into dist-packages, any other into site-packages.
+    for name in ("dist-packages", "site-packages"):
+        (library / name).mkdir(exist_ok=True)
+        (library / name / "remedy-lab.pth").write_text("".join(f"{path}\n" for path in paths))
 
 
 def venv_overlay(cache: Path, python: Path) -> Path:
