@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from remedy.facts.conntrack import Interest
+from remedy.facts.interest import Interest
 from remedy.facts.model import Connection, ListeningSocket, Protocol
 from remedy.facts.sockets import RawSocket
 
@@ -47,11 +47,9 @@ def merge_connections(
 
 
 def is_of_interest(socket: RawSocket, interest: Interest) -> bool:
-    """Whether either end is a published port of the host, or a container's own port that is published."""
-    ends = ((socket.local_address, socket.local_port), (socket.remote_address, socket.remote_port))
-    return any(
-        end in interest.targets or (end[1] in interest.host_ports and end[0] in interest.host_addresses) for end in ends
-    )
+    """Whether either end of a connection counts."""
+    local, remote = (socket.local_address, socket.local_port), (socket.remote_address, socket.remote_port)
+    return interest.covers(local) or interest.covers(remote)
 
 
 def _listening(socket: RawSocket, owners: Owners) -> ListeningSocket:

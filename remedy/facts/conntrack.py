@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from remedy.facts.model import Address, ConntrackEntry, ConntrackFacts
+from remedy.facts.interest import Interest
+from remedy.facts.model import ConntrackEntry, ConntrackFacts
 from remedy.facts.netlink import dump
 
 NETLINK_NETFILTER = 12
@@ -36,37 +36,6 @@ _TCP_STATES = (
     "CLOSE",
     "SYN_SENT2",
 )
-
-AddressAndPort = tuple[Address, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """Whose flows are kept: those to a published port of a host address, and those to a container's own port.
-
-    host_ports: published ports; host_addresses: where they may be asked for; targets: (container, port).
-    """
-
-    host_ports: frozenset[int]
-    host_addresses: frozenset[Address]
-    targets: frozenset[AddressAndPort]
-
-    @property
-    def ports(self) -> frozenset[int]:
-        """All port numbers that can be meant."""
-        return self.host_ports | {port for _, port in self.targets}
-
-    def covers(self, entry: ConntrackEntry) -> bool:
-        """Whether the flow goes through a published port."""
-        if entry.destination_port is None:
-            return False
-        asked = (entry.destination, entry.destination_port)
-        answers = (entry.reply_source, entry.reply_source_port)
-        return (
-            asked in self.targets
-            or answers in self.targets
-            or (entry.destination_port in self.host_ports and entry.destination in self.host_addresses)
-        )
 
 
 def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFacts:
@@ -107,7 +76,7 @@ def find_entries(
                 counts[flow] += 1
                 continue
             entry = _describe(flow, client_port)
-            wanted = interest.covers(entry)
+            wanted = _is_wanted(entry, interest)
             complete = complete and not (wanted and len(first) >= limit)
             if not wanted or len(first) < limit:
                 counts[flow] = 1
@@ -152,6 +121,12 @@ def _flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[_Flow, tup
                 bool(status[3] & _SEEN_REPLY),
             )
             yield flow, (source_port, reply_destination_port)
+
+
+def _is_wanted(entry: ConntrackEntry, interest: Interest) -> bool:
+    asked = (entry.destination, entry.destination_port or 0)
+    answers = (entry.reply_source, entry.reply_source_port or 0)
+    return interest.covers(asked) or answers in interest.targets
 
 
 def _describe(flow: _Flow, client_port: tuple[bytes, bytes]) -> ConntrackEntry:

@@ -30,7 +30,7 @@ def parse_container(inspect: Answer) -> Container:
         labels=config.get("Labels") or {},
         endpoints=parse_endpoints(network.get("Networks") or {}),
         # A container that does not run has no bindings, whatever its configuration asks for.
-        ports=tuple(parse_ports(network.get("Ports") or {})) if state.get("Pid") else (),
+        ports=parse_ports(network.get("Ports") or {}) if state.get("Pid") else (),
         auto_remove=bool(host.get("AutoRemove")),
         stop_timeout_seconds=config.get("StopTimeout"),
         command=tuple(config.get("Cmd") or ()),
@@ -41,8 +41,13 @@ def parse_container(inspect: Answer) -> Container:
     )
 
 
-def parse_ports(ports: dict[str, list[Answer] | None]) -> Iterator[PortBinding]:
+def parse_ports(ports: dict[str, list[Answer] | None]) -> tuple[PortBinding, ...]:
     """Read NetworkSettings.Ports: {"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "5001"}], "80/tcp": null}."""
+    # The engine lists them in no order of its own.
+    return tuple(sorted(_bindings(ports), key=_order))
+
+
+def _bindings(ports: dict[str, list[Answer] | None]) -> Iterator[PortBinding]:
     for key, bindings in ports.items():
         number, _, protocol = key.partition("/")
         for binding in bindings or ():
@@ -78,6 +83,11 @@ def _parse_endpoint(name: str, endpoint: Answer) -> Endpoint:
         dns_names=tuple(endpoint.get("DNSNames") or ()),
         gateway_priority=endpoint.get("GwPriority") or 0,
     )
+
+
+def _order(binding: PortBinding) -> tuple[str, int, int, int, int]:
+    address = binding.host_address
+    return (binding.protocol, binding.container_port, binding.host_port, address.version, int(address))
 
 
 def _network_mode(host: Answer) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from remedy import __version__
 from remedy.facts.bridges import parse_bridge_ports, with_containers
-from remedy.facts.conntrack import Interest, read_conntrack
+from remedy.facts.conntrack import read_conntrack
 from remedy.facts.containers import parse_container
 from remedy.facts.daemon_json import read_daemon_json
 from remedy.facts.engine import (
@@ -33,7 +33,9 @@ from remedy.facts.engine_rules import ACCEPTS_BYTE_ORDER_MARK
 from remedy.facts.firewall import choose_backend, proxy_witnesses, read_firewall
 from remedy.facts.haproxy import HAPROXY_PROGRAM, read_haproxies
 from remedy.facts.identity import parse_remote_identity, read_identity
+from remedy.facts.interest import Interest, haproxy_targets, published_ports, published_targets
 from remedy.facts.model import (
+    Address,
     BridgePort,
     ConntrackFacts,
     Container,
@@ -121,9 +123,12 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
     started = _start_reading(engine, process, processes, pool, notes)
 
     places = notes.attempt("namespaces", (), partial(find_places, engine.containers, notes))
-    contents = read_places(places, _ports(engine.containers), pool, notes)
+    haproxies = started.haproxies.result()
+    targets = published_targets(engine.containers) | haproxy_targets(haproxies, engine.containers)
+    interest = Interest(published_ports(engine.containers), targets=targets)
+    contents = read_places(places, interest.ports, pool, notes)
+    interest = replace(interest, host_addresses=_host_addresses(contents))
     sysctls = read_sysctls(_interfaces(contents))
-    interest = _interest(engine.containers, contents)
     conntrack = pool.submit(notes.attempt, "conntrack", _NO_CONNTRACK, partial(read_conntrack, sysctls, interest))
     namespaces = describe(contents, interest, [one.pid for one in processes], notes)
     proxies = read_proxies(_named(processes, PROXY_PROGRAM), process.pid if process else None)
@@ -147,7 +152,7 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
         firewall=firewall,
         sysctls=sysctls,
         conntrack=conntrack.result(),
-        haproxies=started.haproxies.result(),
+        haproxies=haproxies,
     )
 
 
@@ -245,25 +250,8 @@ def _named(processes: Sequence[Process], program: str) -> list[Process]:
     return [process for process in processes if process.program == program]
 
 
-def _ports(containers: Sequence[Container]) -> frozenset[int]:
-    bindings = [binding for container in containers for binding in container.ports]
-    return frozenset(port for binding in bindings for port in (binding.host_port, binding.container_port))
-
-
-def _interest(containers: Sequence[Container], contents: Sequence[Contents]) -> Interest:
-    host = next((read for read in contents if read.place.is_host), None)
-    return Interest(
-        host_ports=frozenset(binding.host_port for container in containers for binding in container.ports),
-        host_addresses=frozenset(found.address.ip for found in host.addressing.addresses) if host else frozenset(),
-        targets=frozenset(
-            (address.ip, binding.container_port)
-            for container in containers
-            for endpoint in container.endpoints
-            for address in (endpoint.ipv4, endpoint.ipv6)
-            if address is not None
-            for binding in container.ports
-        ),
-    )
+def _host_addresses(contents: Sequence[Contents]) -> frozenset[Address]:
+    return frozenset(found.address.ip for read in contents if read.place.is_host for found in read.addressing.addresses)
 
 
 def _interfaces(contents: Sequence[Contents]) -> list[str]:

@@ -10,7 +10,7 @@ from functools import partial
 
 from remedy.facts.addresses import Addressing, read_addressing
 from remedy.facts.connections import listening_sockets, merge_connections
-from remedy.facts.conntrack import Interest
+from remedy.facts.interest import Interest
 from remedy.facts.model import Container, NetNamespace
 from remedy.facts.sockets import RawSocket, find_owners, read_sockets
 from remedy.facts.unread import Notes
