@@ -13,6 +13,14 @@ CLEANS_MASQUERADE: Version = (23, 0)
 # `dockerd --validate` exists from 23.0.
 HAS_VALIDATE: Version = (23, 0)
 
+# `docker network connect --gw-priority` (28.0): which endpoint is the gateway no longer hangs on names alone.
+HAS_GATEWAY_PRIORITY: Version = (28, 0)
+
+
+def has_gateway_priority(version: Version) -> bool:
+    """Whether `docker network connect --gw-priority` exists."""
+    return version >= HAS_GATEWAY_PRIORITY
+
 
 def isolates_networks(version: Version) -> bool:
     """Whether a DNATed packet from another bridge is dropped by the isolation chains."""

@@ -46,8 +46,7 @@ def published_ports(facts: HostFacts) -> tuple[PublishedPort, ...]:
     """
     networks = {network.id: network for network in facts.networks}
     proxied = {
-        (proxy.protocol, proxy.host_address, proxy.host_port): proxy.container_address
-        for proxy in facts.docker_proxies
+        (proxy.protocol, proxy.host_address, proxy.host_port): proxy.container_address for proxy in facts.docker_proxies
     }
     found = []
     for container in facts.containers:

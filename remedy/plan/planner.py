@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from remedy import __version__
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
-from remedy.paths.consumers import Consumer, known_consumers
+from remedy.paths.consumers import known_consumers
 from remedy.paths.published import published_ports
-from remedy.paths.reach import Reach, Setting, reach
 from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.hairpin import hairpin_actions, has_rules
-from remedy.plan.model import Action, PathChange, Plan, PlanHost, PlanWarning, ProbePlan, Refusal
+from remedy.plan.lost_consumers import lost_consumers
+from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
+from remedy.plan.outlook import Outlook, path_change
+from remedy.plan.probes import known_probes, merged, port_probes
 from remedy.plan.redirects import engine_bridges, hairpin_ruleset
 from remedy.plan.refusals import (
     engine_refusals,
@@ -39,7 +41,8 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     wants_proxy = _wanted_proxy(spec, facts)
     hairpin = _wanted_hairpin(spec, facts, selected, wants_proxy)
     consumers = known_consumers(facts, spec, ports)
-    paths = tuple(_path(consumer, facts, wants_proxy, hairpin) for consumer in consumers)
+    outlook = Outlook.of(facts, wants_proxy, hairpin)
+    paths = tuple(path_change(consumer, outlook) for consumer in consumers)
 
     refusals: list[Refusal] = []
     warnings: list[PlanWarning] = []
@@ -47,7 +50,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     if wants_proxy is not None:
         refusals += engine_refusals(facts, spec)
         if not wants_proxy:
-            refusals += _lost_consumers(spec, consumers, paths)
+            refusals += lost_consumers(spec, facts, consumers, paths)
             warnings += proxy_off_warnings(facts, ports, paths)
         warnings += file_warnings(facts)
         if not refusals or facts.daemon_json.problem is None:
@@ -69,7 +72,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         paths=paths,
         refusals=tuple(refusals),
         warnings=tuple(warnings),
-        probes=plan_probes(spec, consumers),
+        probes=merged(known_probes(spec, consumers), port_probes(ports, outlook.today, outlook.later)),
         confirm_within_seconds=_seconds(spec.policy.confirm_within),
         socket=facts.engine.socket,
         daemon_json_path=facts.daemon_json.path,
@@ -118,75 +121,6 @@ def _about_hairpin(spec: Spec, facts: HostFacts, hairpin: Ruleset | None, select
             what="no backend of the spec publishes a port, so there is nothing to redirect",
             detail="hairpin covers the published ports of `backends`",
         )
-
-
-def _path(consumer: Consumer, facts: HostFacts, wants_proxy: bool | None, hairpin: Ruleset | None) -> PathChange:
-    present = has_rules(facts, "hairpin")
-    on = facts.engine.userland_proxy is not False
-    bridge_nf = facts.sysctls.get("net.bridge.bridge-nf-call-iptables") == "1"
-    today = Setting(facts.engine.version_tuple, on, bridge_nf, redirected=present)
-    served = [r for r in hairpin.redirects if r.container == consumer.port.container.name] if hairpin else []
-    later = Setting(
-        today.engine,
-        on,
-        bridge_nf,
-        redirected=bool(served) or (present and hairpin is None),
-        redirected_loopback=any(r.from_loopback for r in served),
-    )
-    if wants_proxy is not None:
-        later = later.with_proxy(wants_proxy)
-    before = reach(consumer.place, consumer.to.address, consumer.port, today)
-    after = reach(consumer.place, consumer.to.address, consumer.port, later)
-    return PathChange(
-        from_=consumer.name,
-        to=str(consumer.to),
-        container=consumer.port.container.name,
-        before=before.via,
-        after=after.via,
-        why=after.why,
-        source_before=_source(before, consumer),
-        source_after=_source(after, consumer),
-        known_by=consumer.known_by,
-    )
-
-
-def _source(answer: Reach, consumer: Consumer) -> str | None:
-    return {"client": f"{consumer.name}'s own", "gateway": "the gateway", "host": "the host's own"}.get(answer.source)
-
-
-def _lost_consumers(spec: Spec, consumers: Sequence[Consumer], paths: Sequence[PathChange]) -> Iterator[Refusal]:
-    accepted = {(entry.from_, entry.to) for entry in spec.accept}
-    for consumer, path in zip(consumers, paths, strict=True):
-        if path.before == "none" or path.after != "none" or (path.from_, path.to) in accepted:
-            continue
-        yield Refusal(
-            code="consumer-lost",
-            what=f"{path.from_} would no longer reach {path.container} at {path.to}",
-            why=f"today by {path.before} (known by {path.known_by}); without docker-proxy: {path.why}",
-            cure=_cure(consumer),
-            accepted_by=f'accept: [{{from: "{path.from_}", to: "{path.to}"}}]',
-        )
-
-
-def _cure(consumer: Consumer) -> str:
-    if consumer.to.address.version == 6:
-        return "let it use an IPv4 address of the host (127.0.0.1 instead of ::1, or of `localhost`)"
-    return (
-        f"put both on one network (docker network connect {consumer.port.network.name} {consumer.name}), or accept it"
-    )
-
-
-def plan_probes(spec: Spec, consumers: Sequence[Consumer]) -> tuple[ProbePlan, ...]:
-    """The connections that must work before and after: the spec's probes and every known consumer's."""
-    wanted = {
-        (p.from_, p.to): ProbePlan(from_=p.from_, to=p.to, http=p.http, why="probe of the spec") for p in spec.probes
-    }
-    accepted = {(entry.from_, entry.to) for entry in spec.accept}
-    for consumer in consumers:
-        key = (consumer.name, str(consumer.to))
-        if key not in accepted and consumer.to.protocol == "tcp":
-            wanted.setdefault(key, ProbePlan(from_=key[0], to=key[1], why=consumer.known_by))
-    return tuple(wanted.values())
 
 
 def _host(facts: HostFacts) -> PlanHost:

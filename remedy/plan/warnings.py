@@ -17,7 +17,7 @@ def proxy_off_warnings(
 ) -> Iterator[PlanWarning]:
     """Consumers that are possible but not known, and what changes for those that stay."""
     yield from _possible_ipv6(ports)
-    yield from _possible_other_networks(facts, ports)
+    yield from _possible_other_networks(facts, ports, paths)
     yield from _source_changes(ports, paths)
     yield from _conntrack_unread(facts)
 
@@ -44,21 +44,26 @@ def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
         )
 
 
-def _possible_other_networks(facts: HostFacts, ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
+def _possible_other_networks(
+    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange]
+) -> Iterator[PlanWarning]:
     if not isolates_networks(facts.engine.version_tuple):
         return
-    publishing = {port.network.id for port in ports}
+    known = {path.from_ for path in paths if path.after == "none"}
     strangers = sorted(
-        c.name
-        for c in facts.containers
-        if c.is_running and c.endpoints and any({e.network_id} != publishing for e in c.endpoints)
+        container.name
+        for container in facts.containers
+        if container.is_running
+        and container.name not in known
+        and any(port.network.id not in {e.network_id for e in container.endpoints} for port in ports)
+        and container.endpoints
     )
     if strangers:
         yield PlanWarning(
             code="possible-cross-network",
-            what=f"containers on other networks than a published port's: {_some(strangers)}",
-            detail="without docker-proxy they no longer reach that port at the host's addresses (isolation of networks "
-            "before engine 29); none is known to use one now",
+            what=f"containers that are not on the network of every published port: {_some(strangers)}",
+            detail="without docker-proxy they no longer reach the others' ports at the host's addresses (isolation of "
+            "networks before engine 29); none of these is known to do so now",
         )
 
 
