@@ -40,7 +40,7 @@ def rollback(
     settings = session.settings()
     if not session.options.is_json or not yes:
         steps = describe_rollback(run, settings)
-        if not session.options.is_json:
+        if steps and not session.options.is_json:
             session.show_rollback(tuple(steps))
         if steps and not yes:
             ask("Undo this?", "rollback", session.options)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from remedy import __version__
 from remedy.spec.models import Backend, UnitRef
 from remedy.spec.proposal import Proposal
 
 WIDTH = 100
+# Plain words that this or an older version of YAML reads as something else than text.
+_YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
 def render_yaml(proposal: Proposal) -> str:
@@ -51,15 +56,15 @@ def _comments(texts: Iterable[str], indent: int = 0) -> Iterator[str]:
 
 
 def quoted(value: str) -> str:
-    """Return a text as a YAML scalar on one line, in quotes where it needs them."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = True
+    """Return a text as a YAML scalar on one line: plain where it is a plain name, else in double quotes."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.@-]*", value) and value.lower() not in _YAML_WORDS:
+        return value
+    yaml = YAML(pure=True)
     yaml.width = 1_000_000
     yaml.allow_unicode = False
     stream = io.StringIO()
-    # In a flow sequence, so that what flow syntax needs quoted is quoted too.
-    yaml.dump([value], stream)
-    return stream.getvalue().strip()[1:-1]
+    yaml.dump([DoubleQuotedScalarString(value)], stream)
+    return stream.getvalue().removeprefix("- ").removesuffix("\n")
 
 
 def _header(proposal: Proposal) -> Iterator[str]:
@@ -118,9 +123,10 @@ def _backend(backend: Backend) -> Iterator[str]:
 
 def _remedies(proposal: Proposal) -> Iterator[str]:
     yield "remedies:"
-    for remedy in proposal.remedies:
-        yield from _comments(remedy.reasons, indent=2)
-        yield f"  {'' if remedy.is_taken else '# '}{remedy.key}: {remedy.value}"
+    for reasons, remedies in itertools.groupby(proposal.remedies, key=lambda remedy: remedy.reasons):
+        yield from _comments(reasons, indent=2)
+        for remedy in remedies:
+            yield f"  {'' if remedy.is_taken else '# '}{remedy.key}: {remedy.value}"
 
 
 def _accept(proposal: Proposal) -> Iterator[str]:

@@ -12,11 +12,7 @@ from remedy.cli.views.layout import Page
 def show(console: Console, described: dict[str, Any]) -> None:
     """Write the steps."""
     page = Page(console)
-    steps = described["steps"]
-    if not steps:
-        page.line("There is nothing to undo.")
-        return
     page.line("remedy will undo this, in order:")
     page.blank()
-    for number, step in enumerate(steps, start=1):
+    for number, step in enumerate(described["steps"], start=1):
         page.line((f"{number:>3} ", "dim"), ("- ", "red"), step)
