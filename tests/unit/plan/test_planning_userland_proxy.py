@@ -1,0 +1,190 @@
+"""Planning `userland_proxy: false` on the facts of real hosts."""
+
+import json
+
+import pytest
+
+from remedy.plan.model import HoldLiveRestore, RemoveRules, SwitchUserlandProxy, WriteRules
+
+OFF = {"userland_proxy": False}
+
+
+def with_engine(facts, **changes):
+    return facts.model_copy(update={"engine": facts.engine.model_copy(update=changes)})
+
+
+def with_daemon_json(facts, raw, **changes):
+    parsed = json.loads(raw) if raw is not None else None
+    new = facts.daemon_json.model_copy(
+        update={"exists": raw is not None, "raw": raw, "parsed": parsed, "mode": 0o644, **changes}
+    )
+    return facts.model_copy(update={"daemon_json": new})
+
+
+@pytest.mark.parametrize("host", ["operator-20.10", "operator-28.5"])
+def test_the_actions_stand_like_a_palindrome_around_the_restart(facts_of, plan_for, host):
+    plan = plan_for(facts_of(host), remedies=OFF)
+    assert [action.id for action in plan.actions] == [
+        "route_localnet",
+        "hairpin_mode",
+        "bridge",
+        "hold_live_restore",
+        "userland_proxy",
+        "release_live_restore",
+        "unbridge",
+    ]
+    assert plan.refusals == ()
+
+
+def test_haproxy_is_known_and_moves_from_docker_proxy_to_dnat(facts_of, plan_for):
+    plan = plan_for(facts_of("operator-28.5"), remedies=OFF)
+    moved = {(p.from_, p.to): (p.before, p.after) for p in plan.paths}
+    for port in (5001, 5002, 5003):
+        assert moved["dev1-haproxy-1", f"172.17.0.1:{port}"] == ("docker-proxy", "dnat")
+
+
+def test_bridging_covers_every_published_port_and_stays_off_other_bridges(facts_of, plan_for):
+    plan = plan_for(facts_of("odd-28.5"), remedies=OFF)
+    [write] = [a for a in plan.actions if isinstance(a, WriteRules)]
+    [remove] = [a for a in plan.actions if isinstance(a, RemoveRules)]
+    assert write.ruleset == remove.ruleset
+    ports = {(str(r.address), r.port, r.protocol): r for r in write.ruleset.redirects}
+    assert ports["127.0.0.1", 6001, "tcp"].from_loopback
+    assert not ports["127.0.0.1", 6001, "tcp"].from_elsewhere
+    assert ports["10.98.0.200", 6020, "tcp"].from_elsewhere
+    assert not ports["10.98.0.200", 6020, "tcp"].from_loopback
+    assert ports["None", 6004, "udp"].from_host
+
+
+def test_a_container_that_is_stopped_has_no_redirect(facts_of, plan_for):
+    plan = plan_for(facts_of("odd-28.5"), remedies=OFF)
+    [write] = [a for a in plan.actions if isinstance(a, WriteRules)]
+    assert 6010 not in {redirect.port for redirect in write.ruleset.redirects}
+
+
+def test_live_restore_that_is_on_already_is_left_alone(facts_of, plan_for):
+    facts = with_engine(facts_of("operator-28.5"), live_restore=True)
+    plan = plan_for(with_daemon_json(facts, b'{"live-restore": true}'), remedies=OFF)
+    assert not [a for a in plan.actions if isinstance(a, HoldLiveRestore)]
+    [switch] = [a for a in plan.actions if isinstance(a, SwitchUserlandProxy)]
+    assert json.loads(switch.content.raw) == {"live-restore": True, "userland-proxy": False}
+
+
+def test_a_reload_never_sees_userland_proxy_true(facts_of, plan_for):
+    """26 and later reject a SIGHUP as a whole while the file says true."""
+    facts = with_daemon_json(facts_of("operator-28.5"), b'{"userland-proxy": true, "debug": false}')
+    [hold] = [a for a in plan_for(facts, remedies=OFF).actions if isinstance(a, HoldLiveRestore)]
+    for content in (hold.content, hold.release_content):
+        assert json.loads(content.raw)["userland-proxy"] is False
+    assert hold.original.raw == b'{"userland-proxy": true, "debug": false}'
+
+
+def test_nothing_is_planned_where_the_proxy_is_off_now_and_at_the_next_start(facts_of, plan_for):
+    facts = with_engine(facts_of("operator-28.5"), userland_proxy=False)
+    plan = plan_for(with_daemon_json(facts, b'{"userland-proxy": false}'), remedies=OFF)
+    assert not plan.changes
+    assert plan.actions == ()
+
+
+def test_a_file_that_would_switch_the_proxy_on_again_is_written_without_a_restart(facts_of, plan_for):
+    plan = plan_for(with_engine(facts_of("operator-28.5"), userland_proxy=False), remedies=OFF)
+    [switch] = plan.actions
+    assert isinstance(switch, SwitchUserlandProxy)
+    assert not switch.restart
+    assert switch.disruption.level == "none"
+
+
+def test_a_haproxy_on_another_network_is_refused_by_name_before_29(facts_of, plan_for):
+    plan = plan_for(facts_of("cross-26.1"), remedies=OFF)
+    lost = [r for r in plan.refusals if r.code == "consumer-lost"]
+    assert len(lost) == 2
+    assert all("x-haproxy-1" in refusal.what for refusal in lost)
+    assert "172.31.0.1:5001" in lost[0].what
+
+
+def test_its_loss_can_be_accepted_by_name_and_is_not_probed_then(facts_of, plan_for):
+    accept = [{"from": "x-haproxy-1", "to": f"172.31.0.1:{port}"} for port in (5001, 5002)]
+    plan = plan_for(facts_of("cross-26.1"), remedies=OFF, accept=accept)
+    assert plan.refusals == ()
+    assert not [p for p in plan.probes if p.from_ == "x-haproxy-1" and p.to == "172.31.0.1:5001"]
+
+
+def test_engine_29_does_not_isolate_networks(facts_of, plan_for):
+    plan = plan_for(with_engine(facts_of("cross-26.1"), version="29.7.2", version_tuple=(29, 7)), remedies=OFF)
+    assert plan.refusals == ()
+    assert {path.after for path in plan.paths} == {"dnat"}
+
+
+def test_somebody_who_uses_ipv6_loopback_is_refused_when_known_and_warned_of_when_not(facts_of, plan_for):
+    facts = facts_of("operator-28.5")
+    plan = plan_for(facts, remedies=OFF)
+    assert "possible-ipv6" in {warning.code for warning in plan.warnings}
+    known = plan_for(facts, remedies=OFF, probes=[{"from": "host", "to": "[::1]:5001"}])
+    [refusal] = known.refusals
+    assert "[::1]:5001" in refusal.what
+    assert refusal.accepted_by == 'accept: [{from: "host", to: "[::1]:5001"}]'
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"swarm": True}, "swarm"),
+        ({"rootless": True}, "rootless"),
+        ({"iptables": False}, "iptables-off"),
+        ({"userland_proxy": None}, "proxy-unknown"),
+        ({"command_line": ("/usr/sbin/dockerd", "--userland-proxy=true")}, "flag"),
+        ({"command_line": ("/usr/sbin/dockerd", "--live-restore=false")}, "live-restore"),
+        ({"command_line": ("/usr/sbin/dockerd", "--config-file", "/etc/other.json")}, "config-file"),
+    ],
+)
+def test_an_engine_that_cannot_be_switched_safely_is_refused_with_a_cure(facts_of, plan_for, changes, code):
+    plan = plan_for(with_engine(facts_of("operator-28.5"), **changes), remedies=OFF)
+    refusal = next(r for r in plan.refusals if r.code == code)
+    assert refusal.what and refusal.why and refusal.cure
+
+
+def test_containers_may_be_stopped_when_the_spec_says_so(facts_of, plan_for):
+    facts = with_engine(facts_of("operator-28.5"), command_line=("/usr/sbin/dockerd", "--live-restore=false"))
+    plan = plan_for(facts, remedies=OFF, policy={"stop_containers": True})
+    assert plan.refusals == ()
+    [switch] = plan.actions
+    assert set(switch.disruption.containers) == {c.name for c in facts.containers}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"is_symlink": True, "symlink_target": "/srv/daemon.json"}, "daemon-json-symlink"),
+        ({"problem": "1:3: not JSON"}, "daemon-json-invalid"),
+    ],
+)
+def test_a_daemon_json_that_cannot_be_edited_is_refused(facts_of, plan_for, changes, code):
+    facts = facts_of("operator-28.5")
+    facts = facts.model_copy(update={"daemon_json": facts.daemon_json.model_copy(update=changes)})
+    assert code in {refusal.code for refusal in plan_for(facts, remedies=OFF).refusals}
+
+
+def test_a_restart_that_the_policy_forbids_is_refused(facts_of, plan_for):
+    plan = plan_for(facts_of("operator-28.5"), remedies=OFF, policy={"restart_engine": False})
+    assert [refusal.code for refusal in plan.refusals] == ["restart-not-allowed"]
+
+
+def test_every_published_port_is_tried_even_where_nobody_is_known(facts_of, plan_for):
+    plan = plan_for(facts_of("odd-28.5"), remedies=OFF)
+    assert ("host", "127.0.0.1:5001") in {(probe.from_, probe.to) for probe in plan.probes}
+
+
+def test_planning_twice_gives_the_same_plan(facts_of, plan_for):
+    facts = facts_of("operator-28.5")
+    assert plan_for(facts, remedies=OFF) == plan_for(facts, remedies=OFF)
+
+
+def test_2010_leaves_a_masquerade_behind_that_is_noted_and_28_does_not(facts_of, plan_for):
+    [old] = [
+        a for a in plan_for(facts_of("operator-20.10"), remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)
+    ]
+    [new] = [a for a in plan_for(facts_of("operator-28.5"), remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)]
+    assert [rule for _, _, rule in old.leftovers] == [
+        "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
+    ]
+    assert new.leftovers == ()
