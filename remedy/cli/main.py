@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +11,7 @@ import typer
 
 from remedy.cli.app import build
 from remedy.cli.options import GlobalOptions, OutputFormat
+from remedy.cli.streams import make_streams_patient
 from remedy.errors import InterruptedRunError, RemedyError, UsageError
 
 # typer.BadParameter's parent is click's UsageError, wherever this version of Typer keeps click.
@@ -22,9 +20,7 @@ _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a locale without → is no reason to fail
+    make_streams_patient()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -39,8 +35,10 @@ def run(arguments: Sequence[str]) -> int:
         return _report(_usage_error(error), options)
     except (KeyboardInterrupt, typer.Abort):
         return _report(InterruptedRunError("interrupted"), options)
-    except BrokenPipeError:
-        return _close_quietly()
+    except OSError as error:
+        if options.debug:
+            raise
+        return _report(_system_error(error), options)
     except Exception as error:
         if options.debug:
             raise
@@ -49,10 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _exit_code(result: object) -> int:
     # typer.Exit's code comes back as the result; a command that returns nothing went well.
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _close_quietly() if not isinstance(result, int) else result
+    sys.stdout.flush()
     return result if isinstance(result, int) else 0
 
 
@@ -75,6 +70,11 @@ def _usage_error(error: Any) -> UsageError:
     return UsageError(error.format_message().rstrip("."), where=command, next_step=f"{command} --help")
 
 
+def _system_error(error: OSError) -> RemedyError:
+    where = None if error.filename is None else str(error.filename)
+    return RemedyError(error.strerror or str(error), where=where, next_step="run again with --debug if it is unclear")
+
+
 def _internal_error(error: Exception) -> RemedyError:
     described = f"{type(error).__name__}: {error}".strip().rstrip(":")
     return RemedyError(
@@ -86,15 +86,5 @@ def _internal_error(error: Exception) -> RemedyError:
 def _report(error: RemedyError, options: GlobalOptions) -> int:
     from remedy.cli.views.error import show_error
 
-    try:
-        show_error(error, options)
-    except BrokenPipeError:
-        _close_quietly()
+    show_error(error, options)
     return error.exit_code
-
-
-def _close_quietly() -> int:
-    # The reader went away (`remedy plan | head`): nothing is left to say, and nobody to say it to.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

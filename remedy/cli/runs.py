@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -48,6 +48,12 @@ def follow(options: GlobalOptions) -> Iterator[Callable[[Event], None]]:
 
 def finish(report: RunReport, options: GlobalOptions) -> None:
     """Show how the run ended and exit with its code. Raises typer.Exit."""
+    with suppress(OSError):  # a full disk under standard output must not hide how the run ended
+        _show(report, options)
+    raise typer.Exit(report.exit_code)
+
+
+def _show(report: RunReport, options: GlobalOptions) -> None:
     described = report.model_dump(mode="json", by_alias=True)
     if options.is_json:
         from remedy.cli.views.console import write_json
@@ -58,4 +64,3 @@ def finish(report: RunReport, options: GlobalOptions) -> None:
         from remedy.cli.views.run import show
 
         show(make_console(options), described)
-    raise typer.Exit(report.exit_code)

@@ -8,7 +8,7 @@ from remedy.cli.views.layout import Cell
 
 MAX_ROWS = 24
 _ORIGINS = {
-    "from_own_bridge": "containers there",
+    "from_own_bridge": "its bridge's containers",
     "from_elsewhere": "other machines",
     "from_host": "the host",
     "from_loopback": "the host's loopback",
@@ -24,9 +24,9 @@ def details_of(action: dict[str, Any]) -> list[list[Cell]]:
         case "hairpin_mode":
             rows = [_hairpin_port(port) for port in action["ports"]]
         case "write_rules":
-            rows = [_redirect("+", "green", redirect) for redirect in action["ruleset"]["redirects"]]
+            rows = _redirects(action["ruleset"]["redirects"], ("+", "green"))
         case "remove_rules":
-            rows = [_redirect("-", "red", redirect) for redirect in action["ruleset"]["redirects"]]
+            rows = [row[:-1] for row in _redirects(action["ruleset"]["redirects"], ("-", "red"))]
     if len(rows) <= MAX_ROWS:
         return rows
     left = f"... and {len(rows) - MAX_ROWS} more (--format json has them all)"
@@ -41,14 +41,22 @@ def _hairpin_port(port: dict[str, Any]) -> list[Cell]:
     return [port["bridge"], port["interface"], port["container"], "on" if port["previous"] else "off", "→ on"]
 
 
-def _redirect(symbol: str, style: str, redirect: dict[str, Any]) -> list[Cell]:
+def _redirects(redirects: list[dict[str, Any]], symbol: Cell) -> list[list[Cell]]:
+    rows = [_redirect(symbol, redirect) for redirect in redirects]
+    # Whom they are for is mostly the same for all: said once then, on the first.
+    if len({row[-1] for row in rows}) == 1:
+        return [rows[0], *([*row[:-1], ""] for row in rows[1:])]
+    return rows
+
+
+def _redirect(symbol: Cell, redirect: dict[str, Any]) -> list[Cell]:
     address = redirect["address"] or "*"
     shown = f"[{address}]" if ":" in address else address
     to_address = redirect["to_address"]
     to_shown = f"[{to_address}]" if ":" in to_address else to_address
     origins = ", ".join(words for flag, words in _ORIGINS.items() if redirect.get(flag))
     return [
-        (symbol, style),
+        symbol,
         f"{shown}:{redirect['port']}/{redirect['protocol']}",
         f"→ {to_shown}:{redirect['to_port']} ({redirect['container']})",
         (f"for {origins}", "dim"),

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from remedy.cli.views.layout import Cell, Page, moment, seconds
 
+MAX_WHAT = 70  # --format json has all of it
 _STYLES = {
     "applied": "green",
     "nothing": "dim",
@@ -33,14 +34,14 @@ def _row(run: dict[str, Any]) -> list[Cell]:
     result = run["result"]
     what = run["summary"]
     if run["rolled_back_by"]:
-        what += f" (undone by {run['rolled_back_by']})"
+        what = f"undone by {run['rolled_back_by']}: {what}"
     return [
         run["run"],
         moment(run["started"]),
         seconds(_took(run)),
         run["command"],
         (result, _STYLES.get(result, "")),
-        what,
+        what if len(what) <= MAX_WHAT else f"{what[:MAX_WHAT]}...",
     ]
 
 

@@ -98,10 +98,17 @@ def _show_paths(page: Page, paths: list[dict[str, Any]]) -> None:
     if not paths:
         return
     page.blank()
+    changed = [path for path in paths if path["before"] != path["after"] or path["after"] in _PATH_STYLES]
+    same = len(paths) - len(changed)
+    if not changed:
+        page.line(f"{count(same, 'known connection')} to published ports: all travel as before.")
+        return
     page.line("How connections travel, before and after:")
-    page.columns([_path_row(path) for path in paths[:MAX_PATHS]], indent=4)
-    if len(paths) > MAX_PATHS:
-        page.line(f"... and {len(paths) - MAX_PATHS} more (--format json has them all)", indent=4)
+    page.columns([_path_row(path) for path in changed[:MAX_PATHS]], indent=4)
+    if len(changed) > MAX_PATHS:
+        page.line(f"... and {len(changed) - MAX_PATHS} more (--format json has them all)", indent=4)
+    if same:
+        page.line(f"{count(same, 'other')} as before.", indent=4)
 
 
 def _path_row(path: dict[str, Any]) -> list[str | tuple[str, str]]:

@@ -87,7 +87,8 @@ class Progress:
     def _finished(self, text: str, event: Event) -> Text:
         mark, style = _MARKS[str(event.state)]
         took = f" {seconds(event.seconds)}" if event.seconds and event.seconds >= SPINNER_AFTER_SECONDS else ""
-        return Text.assemble("  ", (mark, style), f" {text}", (took, "dim"))
+        undone = "undone: " if event.state == "reverted" else ""
+        return Text.assemble("  ", (mark, style), f" {undone}{text}", (took, "dim"))
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

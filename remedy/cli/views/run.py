@@ -29,9 +29,11 @@ def show(console: Console, report: dict[str, Any]) -> None:
     headline, style = _HEADLINES[report["result"]]
     if report["command"] == "rollback" and report["result"] == "rolled-back":
         headline, style = "Undone: everything is as it was.", "bold green"
+    if report["result"] == "applied" and not report["actions"]:
+        headline = "Kept."  # confirm acts on nothing
     run = f" Run {report['run']}." if report["run"] else ""
     page.line((headline, style), run)
-    if report["result"] not in ("applied", "nothing", "pending"):
+    if report["exit_code"]:
         page.field("why", report["message"], indent=2)
     _show_failed_actions(page, report["actions"])
     _show_probes(page, report["probes"])

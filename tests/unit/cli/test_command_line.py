@@ -381,9 +381,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("[]\n")
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_file_that_cannot_be_written_is_told_in_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "remedy", "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: No space left on device\n")
+
+
+def test_a_reader_that_goes_away_is_no_error_and_changes_no_code() -> None:
     done = subprocess.run(
-        f"set -o pipefail; {sys.executable} -m remedy schema | head -c 10",
+        f"set -o pipefail; {sys.executable} -m remedy schema | true && "
+        f"{sys.executable} -m remedy plan --format json | true; test ${{PIPESTATUS[0]}} = 1",
         shell=True,
         executable="/bin/bash",
         capture_output=True,

@@ -81,6 +81,7 @@ REPORTS = {
             leftover=("nft delete table inet remedy", "systemctl restart docker"),
         ),
     ),
+    "run-confirmed": ("run", samples.run_report(actions=(), probes=(), message="run 1 stays")),
     "run-rollback": ("run", samples.run_report(command="rollback", result="rolled-back")),
     "status-applied": ("status", samples.status_report()),
     "status-clean": ("status", samples.status_report(state="clean", run=None, since=None, userland_proxy=True)),
