@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,15 +106,18 @@ class Engine:
         """Wait while the unit is starting or stopping, as after a kill in the middle of a restart."""
         wait_until(lambda: self._state() not in ("activating", "deactivating", "reloading"), seconds=90, interval=0.1)
 
-    def validate(self, path: Path) -> None:
-        """Let the engine's own binary check a daemon.json (23.0 and later). Raises EngineError with its words."""
-        done = run_command(["dockerd", "--validate", "--config-file", str(path)], check=False)
+    def validate(self, content: bytes, path: Path) -> None:
+        """Let the engine's own binary check what daemon.json would be (23.0 and later). Raises EngineError."""
+        with tempfile.NamedTemporaryFile(prefix="remedy-", suffix=".json") as candidate:
+            candidate.write(content)
+            candidate.flush()
+            done = run_command(["dockerd", "--validate", "--config-file", candidate.name], check=False)
         if done.status != 0:
             raise EngineError(
-                "dockerd rejects the daemon.json that would be written",
+                "dockerd rejects what daemon.json would be",
                 where=str(path),
-                why=(done.stderr or done.stdout).strip()[-500:],
-                next_step="correct daemon.json first",
+                why=(done.stderr or done.stdout).strip().replace(candidate.name, str(path))[-500:],
+                next_step="correct daemon.json first; nothing was changed",
             )
 
     def start_containers(self, names: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
@@ -116,10 +115,7 @@ def _check_daemon_json(action: SwitchUserlandProxy | HoldLiveRestore, facts: Hos
             next_step="make room, or the file (or its file system) writable; nothing was changed",
         ) from error
     if has_validate(facts.engine.version_tuple):
-        with tempfile.NamedTemporaryFile(prefix="remedy-", suffix=".json") as candidate:
-            candidate.write(raw)
-            candidate.flush()
-            context.engine.validate(Path(candidate.name))
+        context.engine.validate(raw, path)
 
 
 def _check_writer(backend: FirewallBackend) -> None:

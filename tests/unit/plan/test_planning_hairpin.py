@@ -60,7 +60,7 @@ def test_names_that_match_nothing_or_twice_are_errors_that_name_them(facts_of, p
 
 def test_the_basis_does_not_change_with_the_order_of_the_engines_rules(facts_of):
     facts = facts_of("operator-28.5")
-    tables = [t for t in facts.firewall.tables if t.family == 4][0]
+    tables = next(t for t in facts.firewall.tables if t.family == 4)
     accepts = [line for line in tables.text.splitlines() if line.startswith("-A DOCKER -d")]
     swapped = tables.text.replace(accepts[0], "X").replace(accepts[1], accepts[0]).replace("X", accepts[1])
     other = tables.model_copy(update={"text": swapped})
