@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from remedy.errors import RefusedError
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.engine_rules import USER_CHAIN, is_engine_target
 from remedy.firewall.iptables_rules import Family, OwnChain, OwnTable, forward_chain, forward_chain_name
@@ -100,18 +99,17 @@ class ForwardGuard:
         return forward_chain(self._ruleset, forward.family, has_user_chain=has_user_chain)
 
 
-def forward_guard(backend: FirewallBackend, ruleset: Ruleset) -> ForwardGuard:
-    """The guard for the firewall that the engine uses.
+def can_guard(backend: FirewallBackend) -> bool:
+    """Whether an accept can be put ahead of the engine's drops at all.
 
-    Raises RefusedError for engine 29's own nftables: there nothing of ours can come before its drop without an edit
-    to its table (its only opening is the daemon's option bridge-accept-fwmark).
+    Not with engine 29's own nftables: a drop in its table counts whatever another table accepted, and its only
+    opening is a daemon option (bridge-accept-fwmark). A plan for such a host should say so.
     """
-    if backend is FirewallBackend.NFTABLES:
-        raise RefusedError(
-            "the engine's own nftables rules cannot be preceded by an accept",
-            why="a drop in the engine's table counts whatever another table accepted",
-            next_step="leave forward_guard off on this host",
-        )
+    return backend is not FirewallBackend.NFTABLES
+
+
+def forward_guard(backend: FirewallBackend, ruleset: Ruleset) -> ForwardGuard:
+    """The guard for the firewall that the engine uses; one that does nothing where `can_guard` is False."""
     return ForwardGuard(ruleset, _forwards(backend))
 
 
@@ -130,7 +128,7 @@ def guard_table(ruleset: Ruleset, family: Family, saved: str) -> OwnTable:
 
 
 def _forwards(backend: FirewallBackend) -> tuple[Forward, ...]:
-    if backend is FirewallBackend.NFTABLES:
+    if not can_guard(backend):
         return ()
     if backend is FirewallBackend.IPTABLES_LEGACY:
         from remedy.firewall.forward_legacy import LegacyForward

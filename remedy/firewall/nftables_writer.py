@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from remedy.errors import CommandError
 from remedy.facts.model import FirewallBackend, FirewallFacts
 from remedy.firewall import names
-from remedy.firewall.forward_guard import forward_guard, guard_table, remove_forward_guard
+from remedy.firewall.forward_guard import can_guard, forward_guard, guard_table, remove_forward_guard
 from remedy.firewall.iptables_differences import differences as chain_differences
 from remedy.firewall.iptables_differences import own_chains
 from remedy.firewall.iptables_rules import Family, forward_chain_name
@@ -72,7 +72,7 @@ class NftablesWriter:
 
     def _compare(self, ruleset: Ruleset, present: Sequence[NftTable], text: Callable[[Family], str]) -> tuple[str, ...]:
         lines = list(table_differences(tables(ruleset), present))
-        for family in _FAMILIES if self._backend is FirewallBackend.IPTABLES_NFT else ():
+        for family in _FAMILIES if can_guard(self._backend) else ():
             saved = text(family)
             lines += chain_differences([guard_table(ruleset, family, saved)], saved, ruleset.name)
         return tuple(lines)

@@ -1,0 +1,49 @@
+"""Rulesets that the tests of the firewall share."""
+
+from __future__ import annotations
+
+from remedy.firewall.ruleset import Redirect, Ruleset
+
+
+def redirect(**changes: object) -> Redirect:
+    values = {
+        "protocol": "tcp",
+        "address": None,
+        "port": 5001,
+        "to_address": "172.17.0.2",
+        "to_port": 8080,
+        "bridge": "docker0",
+        "subnet": "172.17.0.0/16",
+        "container": "dev1-api-1",
+    }
+    return Redirect.model_validate({**values, **changes})
+
+
+def hairpin() -> Ruleset:
+    """Three replicas, containers' connections only."""
+    redirects = tuple(
+        redirect(port=5000 + n, to_address=f"172.17.0.{n + 1}", container=f"dev1-api-{n}") for n in (1, 2, 3)
+    )
+    return Ruleset(name="hairpin", redirects=redirects, engine_bridges=("docker0", "br-771e56e6714a"))
+
+
+def bridging() -> Ruleset:
+    """Everything that a ruleset can say: pinned addresses, every origin, UDP and SCTP, IPv6, both guards."""
+    everybody: dict[str, object] = {"from_elsewhere": True, "from_host": True, "from_loopback": True}
+    v6: dict[str, object] = {"to_address": "fd00:1::2", "subnet": "fd00:1::/64", "bridge": "br-v6"}
+    redirects = (
+        redirect(**everybody),
+        redirect(port=5002, address="10.98.0.20", from_elsewhere=True, from_host=True, container="web2"),
+        redirect(port=5003, address="127.0.0.1", from_loopback=True, container="lo"),
+        redirect(port=5014, protocol="udp", to_port=5014, container="udp", **everybody),
+        redirect(port=132, protocol="sctp", from_own_bridge=False, from_elsewhere=True, container="sctp"),
+        redirect(port=5006, from_elsewhere=True, from_host=True, container="six", **v6),
+        redirect(port=5005, address="fd98::10", from_own_bridge=False, from_elsewhere=True, container="six2", **v6),
+    )
+    return Ruleset(
+        name="bridging",
+        redirects=redirects,
+        engine_bridges=("docker0", "br-v6"),
+        guard_localnet=("docker0", "br-v6"),
+        forward_guard=True,
+    )
