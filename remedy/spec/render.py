@@ -16,6 +16,8 @@ from remedy.spec.models import Backend, UnitRef
 from remedy.spec.proposal import Proposal
 
 WIDTH = 100
+# `accept: [{from: host, to: "..."}]`: several of these go under one key.
+_LIST_OF_ONE = re.compile(r"^accept: \[(.*)\]$")
 # Plain words that this or an older version of YAML reads as something else than text.
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
@@ -43,11 +45,14 @@ def render_yaml(proposal: Proposal) -> str:
 
 def _comment(text: str, indent: int = 0) -> list[str]:
     """Return the text as comment lines: whatever it holds, it cannot leave the comment."""
-    harmless = "".join(character if character.isprintable() else " " for character in text)
     start = f"{'':{indent}}# "
     return textwrap.wrap(
         harmless, WIDTH, initial_indent=start, subsequent_indent=start, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _harmless(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _comments(texts: Iterable[str], indent: int = 0) -> Iterator[str]:
@@ -133,7 +138,11 @@ def _accept(proposal: Proposal) -> Iterator[str]:
     yield from _comment("Consumers that may be cut off, each by name.")
     if proposal.acceptable:
         yield from _comment("What stands in the way above would be accepted by:")
-        yield from _comments(proposal.acceptable)
+        entries = [entry for line in proposal.acceptable for entry in _LIST_OF_ONE.findall(line)]
+        yield from _comments(line for line in proposal.acceptable if not _LIST_OF_ONE.match(line))
+        if entries:
+            yield "# accept:"
+            yield from (f"#   - {_harmless(entry)}" for entry in entries)
     else:
         yield '# accept: [{from: host, to: "[::1]:5001"}]'
 

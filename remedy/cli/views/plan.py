@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -98,17 +99,18 @@ def _show_paths(page: Page, paths: list[dict[str, Any]]) -> None:
     if not paths:
         return
     page.blank()
-    changed = [path for path in paths if path["before"] != path["after"] or path["after"] in _PATH_STYLES]
-    same = len(paths) - len(changed)
+    changed = [path for path in paths if path["before"] != path["after"]]
+    same = Counter(path["after"] for path in paths if path["before"] == path["after"])
+    ways = ", ".join(f"{number} by {way}" for way, number in same.most_common())
     if not changed:
-        page.line(f"{count(same, 'known connection')} to published ports: all travel as before.")
+        page.line(f"{count(same.total(), 'known way')} to published ports, as before: {ways}.")
         return
     page.line("How connections travel, before and after:")
     page.columns([_path_row(path) for path in changed[:MAX_PATHS]], indent=4)
     if len(changed) > MAX_PATHS:
         page.line(f"... and {len(changed) - MAX_PATHS} more (--format json has them all)", indent=4)
     if same:
-        page.line(f"{count(same, 'other')} as before.", indent=4)
+        page.line(f"{count(same.total(), 'other')} as before: {ways}.", indent=4)
 
 
 def _path_row(path: dict[str, Any]) -> list[str | tuple[str, str]]:

@@ -103,7 +103,7 @@ def test_neither_goes_where_neither_helps_and_the_file_says_why() -> None:
     text = written(proposal)
     assert proposal.spec.remedies.model_dump(exclude_none=True) == {}
     assert "lb comes from another network, where rules cannot lead around docker-proxy" in text
-    assert '# accept: [{from: "host", to: "[::1]:5001"}]' in text
+    assert '\n# accept:\n#   - {from: "host", to: "[::1]:5001"}\n' in text
 
 
 def test_hairpin_that_is_refused_is_left_out_with_the_reason() -> None:
