@@ -47,7 +47,12 @@ def _comment(text: str, indent: int = 0) -> list[str]:
     """Return the text as comment lines: whatever it holds, it cannot leave the comment."""
     start = f"{'':{indent}}# "
     return textwrap.wrap(
-        harmless, WIDTH, initial_indent=start, subsequent_indent=start, break_long_words=False, break_on_hyphens=False
+        _harmless(text),
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=start,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
