@@ -62,7 +62,11 @@ def _opened(root: int, path: str) -> Iterator[int]:
     """Walk to `path` component by component, resolving links inside the root, and open it as O_PATH."""
     trail = [os.dup(root)]
     try:
-        _walk(trail, path)
+        try:
+            _walk(trail, path)
+        except OSError as error:
+            # The kernel only knows the component; say the whole path.
+            raise OSError(error.errno, error.strerror, path) from error
         yield trail[-1]
     finally:
         for descriptor in trail:

@@ -6,6 +6,7 @@ Everything that depends on a version number when *reading* a host stands here, w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 Version = tuple[int, int]
 
@@ -19,7 +20,9 @@ IP6TABLES_BY_DEFAULT: Version = (27, 0)
 ACCEPTS_BYTE_ORDER_MARK: Version = (23, 0)
 
 # The jump from nat OUTPUT excludes loopback while docker-proxy serves it (all versions 1.7 to 29).
-_OUTPUT_JUMP = re.compile(r"^-A OUTPUT (?P<except>! -d (?:127\.0\.0\.0/8|::1/128) )?.*-j DOCKER$", re.MULTILINE)
+_OUTPUT_JUMP = re.compile(
+    r"^(?:\[\d+:\d+\] )?-A OUTPUT (?P<except>! -d (?:127\.0\.0\.0/8|::1/128) )?.*-j DOCKER$", re.MULTILINE
+)
 _NAT_TABLE = re.compile(r"^\*nat$(.*?)^COMMIT$", re.MULTILINE | re.DOTALL)
 
 
@@ -36,6 +39,21 @@ def proxy_by_output_jump(save_text: str) -> bool | None:
         return None
     kinds = {match["except"] is not None for match in _OUTPUT_JUMP.finditer(nat[1])}
     return kinds.pop() if len(kinds) == 1 else None
+
+
+def proxy_by_nft_output(table: Iterable[object]) -> bool | None:
+    """Tell the same from `nft -j list table` of the engine's own tables (29), where the jump is in nat-OUTPUT."""
+    rules = [item["rule"] for item in table if isinstance(item, dict) and "rule" in item]
+    jumps = [rule["expr"] for rule in rules if rule.get("chain") == "nat-OUTPUT"]
+    kinds = {any(_excludes_destination(statement) for statement in expressions) for expressions in jumps}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _excludes_destination(statement: object) -> bool:
+    match = statement.get("match") if isinstance(statement, dict) else None
+    if match is None:
+        return False
+    return bool(match["op"] == "!=" and match["left"].get("payload", {}).get("field") == "daddr")
 
 
 def flag_value(command_line: tuple[str, ...], name: str) -> str | None:

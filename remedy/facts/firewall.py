@@ -126,9 +126,13 @@ def without_dates(text: str) -> str:
 
 def proxy_witnesses(firewall: FirewallFacts) -> list[bool]:
     """Return what each family's nat OUTPUT jump says of the userland proxy."""
+    if firewall.backend is FirewallBackend.NFTABLES:
+        engines = [content for table, content in firewall.nft_json.items() if table.endswith(f" {ENGINE_NFT_TABLE}")]
+        told = [engine_rules.proxy_by_nft_output(content) for content in engines]
+        return [witness for witness in told if witness is not None]
     variant = "legacy" if firewall.backend is FirewallBackend.IPTABLES_LEGACY else "nft"
     texts = (table.text for table in firewall.tables if table.variant == variant)
-    told = (engine_rules.proxy_by_output_jump(text) for text in texts)
+    told = [engine_rules.proxy_by_output_jump(text) for text in texts]
     return [witness for witness in told if witness is not None]
 
 

@@ -81,13 +81,10 @@ def _read_haproxy(process: Process, container: Container | None) -> HaproxyFacts
     try:
         environment = _environment_of(process)
         with root_of(_pid_with_root(process, container)) as root:
-            for file in _config_files(root, process):
-                # Names come from the container: what is no text must not spoil the facts file.
-                files.append(file.encode(errors="replace").decode())
-                text = read_regular_file(root, file).decode(errors="replace")
-                parse_config(text, file, environment, reading)
-    except (OSError, ValueError) as error:
-        reading.complain(f"{files[-1] if files else 'configuration'}: {reason_of(error)}")
+            for argument in _config_paths(process):
+                files += _read_config(root, argument, environment, reading)
+    except OSError as error:
+        reading.complain(reason_of(error))
     return HaproxyFacts(
         container_id=container.id if container else None,
         unit=None if container else unit_of(process.pid),
@@ -96,6 +93,20 @@ def _read_haproxy(process: Process, container: Container | None) -> HaproxyFacts
         problem="; ".join(reading.problems) or None,
         pid=process.pid,
     )
+
+
+def _read_config(root: int, path: str, environment: Mapping[str, str], reading: Reading) -> list[str]:
+    """Read one file, or the files named *.cfg of a directory in haproxy's order; return their names."""
+    read: list[str] = []
+    try:
+        for file in _files_of(root, path):
+            # Names come from the container: what is no text must not spoil the facts file.
+            read.append(file.encode(errors="replace").decode())
+            text = read_regular_file(root, file).decode(errors="replace")
+            parse_config(text, read[-1], environment, reading)
+    except (OSError, ValueError) as error:
+        reading.complain(reason_of(error))
+    return read
 
 
 def _pid_with_root(process: Process, container: Container | None) -> int:
@@ -109,18 +120,17 @@ def _pid_with_root(process: Process, container: Container | None) -> int:
     return os.getpid() if on_host else process.pid
 
 
-def _config_files(root: int, process: Process) -> Iterator[str]:
-    """Give the files in haproxy's order; of a directory those named *.cfg, sorted."""
+def _config_paths(process: Process) -> list[str]:
     files, changed_to = config_arguments(process.arguments)
     directory = PurePosixPath("/", _working_directory(process.pid), changed_to or "")
-    for file in files or [DEFAULT_CONFIG]:
-        path = str(directory / file)
-        if not is_directory(root, path):
-            yield path
-            continue
-        for name in list_directory(root, path):
-            if name.endswith(".cfg") and not name.startswith("."):
-                yield f"{path}/{name}"
+    return [str(directory / file) for file in files or [DEFAULT_CONFIG]]
+
+
+def _files_of(root: int, path: str) -> list[str]:
+    if not is_directory(root, path):
+        return [path]
+    names = list_directory(root, path)
+    return [f"{path}/{name}" for name in names if name.endswith(".cfg") and not name.startswith(".")]
 
 
 def _working_directory(pid: int) -> str:

@@ -41,4 +41,4 @@ def reason_of(error: BaseException) -> str:
         return error.what if error.why is None else f"{error.what}: {error.why}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
