@@ -111,8 +111,10 @@ def _sysctls(action: SetSysctls, facts: HostFacts) -> Iterator[Drift]:
 
 
 def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
+    wanted = {port.container for port in action.ports}
+    names = {container.id: container.name for container in facts.containers}
     for port in facts.bridge_ports:
-        if port.bridge in action.bridges and port.container_id is not None and not port.hairpin_mode:
+        if names.get(port.container_id or "") in wanted and not port.hairpin_mode:
             yield Drift(
                 what="a bridge port's hairpin mode is off",
                 where=f"{port.interface} in {port.bridge}",
