@@ -1,0 +1,94 @@
+# Everything a newcomer, a developer or a CI machine does here. `make help` lists it.
+#
+#   PYTHON=python3.13 make setup             another interpreter (3.11 or later)
+#   ENGINE=20.10 FIREWALL=legacy make demo   another Docker host (also for `make lab`)
+
+PYTHON   ?= python3
+ENGINE   ?= 28.5
+FIREWALL ?= nft
+
+VENV := .venv
+BIN  := $(VENV)/bin
+DONE := $(VENV)/.installed
+
+# What the lab, the tests and the build of python-iptables need of Debian.
+PACKAGES := python3-venv python3-dev gcc libc6-dev ca-certificates mmdebstrap debian-archive-keyring \
+            iptables nftables conntrack iproute2 procps util-linux kmod curl wrk
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-builtin-rules
+
+# Where pip finds packages is the machine's business; how it installs them here is ours. And the tests want the
+# engine and the state of their own hosts, whatever this shell was about.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_ONLY_BINARY PIP_CONSTRAINT \
+         PIP_REQUIREMENT PIP_REQUIRE_HASHES PIP_NO_BUILD_ISOLATION PIP_PYTHON PIP_DRY_RUN \
+         PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages demo test check lab lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: packages $(DONE) ## all set-up on a bare Debian 12 as root: packages, .venv, remedy in it
+
+demo: setup ## docker-proxy out of the path of a real Docker host and back, under load, with the figures
+	@exec $(BIN)/python -m remedy.demo --engine $(ENGINE) --firewall $(FIREWALL)
+
+test: setup ## all tests: unit, property, documentation, and on real Docker hosts
+	@status=0; $(BIN)/python -m pytest || status=$$?; \
+	if [ -n "$${STATUS_FILE:-}" ]; then echo $$status > "$$STATUS_FILE"; fi; exit $$status
+
+check: $(DONE) ## the quick half, for before a commit: lint, format, types, unit tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit
+
+lab: setup ## a shell on a throwaway Docker host, which goes when you leave
+	@name=shell-$$$$; trap "$(BIN)/remedy lab down $$name" EXIT; trap 'exit 130' INT TERM HUP; \
+	$(BIN)/remedy lab up $$name --engine $(ENGINE) --firewall $(FIREWALL); \
+	echo "This is a shell on the host $$name; try: remedy status. It goes with you."; \
+	$(BIN)/remedy lab shell $$name || true
+
+packages:
+	@missing=""; for package in $(PACKAGES); do \
+	  [ "$$(dpkg-query -Wf '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing, install as root: apt-get install$$missing" >&2; exit 1; fi; \
+	echo "installing the packages$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq -o Acquire::Retries=3; \
+	apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 $$missing
+
+# packages first where both are asked for: venv and python-iptables need them.
+$(DONE): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing $$(grep -c '^[a-z]' requirements.lock) Python packages into $(VENV), about half a minute"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/python: | packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=... setup" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+
+# Written under the oldest Python that remedy runs on, and without a word on where the packages came from.
+lock: $(BIN)/python ## requirements.lock anew, from pyproject.toml
+	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	$(BIN)/python -m venv $$tools/venv; \
+	$$tools/venv/bin/pip install -q --disable-pip-version-check --upgrade pip pip-tools; \
+	echo "resolving, about a minute"; \
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["dependency-groups"]["dev"], *p["build-system"]["requires"], "editables", sep="\n")' > $$tools/dev.in; \
+	CUSTOM_COMPILE_COMMAND="make lock" $$tools/venv/bin/pip-compile -q --upgrade --extra legacy \
+	  --generate-hashes --allow-unsafe --strip-extras --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  -o requirements.lock pyproject.toml $$tools/dev.in
+
+clean: ## remove caches and builds (the environment stays: rm -r .venv; hosts: remedy lab prune)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@find remedy tests -name __pycache__ -type d -prune -exec rm -rf {} +
