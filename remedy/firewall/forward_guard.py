@@ -17,7 +17,7 @@ from typing import Protocol
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.engine_rules import USER_CHAIN, is_engine_target
 from remedy.firewall.iptables_rules import Family, OwnChain, OwnTable, forward_chain, forward_chain_name
-from remedy.firewall.iptables_save import rules_of
+from remedy.firewall.iptables_save import jumps_to, parse
 from remedy.firewall.ruleset import Ruleset, RulesetName
 
 HOOK = "FORWARD"
@@ -27,6 +27,9 @@ class Forward(Protocol):
     """Chain FORWARD of table filter, of one family, as one backend reaches it."""
 
     family: Family
+
+    def exists(self) -> bool:
+        """Whether there is such a chain. Where there is none the engine has no rules, and we make none."""
 
     def targets(self) -> tuple[str, ...]:
         """Where each rule of FORWARD leads, read as cheaply as can be."""
@@ -67,7 +70,8 @@ class ForwardGuard:
     def write(self) -> None:
         """Write chain and jump. Raises CommandError, MissingToolError, MissingExtraError."""
         for forward in self._forwards:
-            forward.write(self._chain(forward))
+            if forward.exists():
+                forward.write(self._chain(forward))
         for forward in self._others:
             forward.remove(self._name)
 
@@ -86,7 +90,7 @@ class ForwardGuard:
 
     def _ensure(self, forward: Forward) -> bool:
         targets = forward.targets()
-        if is_ahead(targets, self._name):
+        if is_ahead(targets, self._name) or not forward.exists():
             return False
         if self._name in targets:
             forward.move(self._chain(forward))
@@ -121,8 +125,10 @@ def remove_forward_guard(backend: FirewallBackend, name: RulesetName) -> None:
 
 def guard_table(ruleset: Ruleset, family: Family, saved: str) -> OwnTable:
     """What table filter should have of the ruleset, given the iptables-save text of that family."""
-    has_user_chain = any(rule.target == USER_CHAIN for rule in rules_of(saved, "filter", HOOK))
-    is_wanted = ruleset.forward_guard and any(redirect.family == family for redirect in ruleset.redirects)
+    table = parse(saved).table("filter")
+    has_user_chain = table is not None and bool(jumps_to(table.rules_in(HOOK), USER_CHAIN))
+    has_redirects = any(redirect.family == family for redirect in ruleset.redirects)
+    is_wanted = ruleset.forward_guard and has_redirects and table is not None
     chains = (forward_chain(ruleset, family, has_user_chain=has_user_chain),) if is_wanted else ()
     return OwnTable(family, "filter", chains)
 

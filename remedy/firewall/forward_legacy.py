@@ -19,8 +19,14 @@ class LegacyForward:
         self.family: Family = family
         self._jumps: dict[str, Any] = {}
 
+    def exists(self) -> bool:
+        """Asked of /proc: opening the table would create it."""
+        return _TABLE in existing_tables(self.family)
+
     def targets(self) -> tuple[str, ...]:
         """One getsockopt."""
+        if not self.exists():
+            return ()
         with open_table(_TABLE, self.family) as table:
             return table.targets(HOOK)
 
@@ -44,7 +50,7 @@ class LegacyForward:
 
     def remove(self, chain: str) -> None:
         """One commit, if there is anything to delete."""
-        if _TABLE not in existing_tables(self.family):
+        if not self.exists():
             return
         with open_table(_TABLE, self.family) as table:
             is_present = chain in table.chains()

@@ -21,6 +21,10 @@ class NftForward:
         self.family: Family = family
         self._forward = NftChain(family, _TABLE, HOOK)
 
+    def exists(self) -> bool:
+        """One netlink request."""
+        return self._forward.exists()
+
     def targets(self) -> tuple[str, ...]:
         """One netlink dump of the one chain."""
         return tuple(rule.target for rule in self._forward.rules())

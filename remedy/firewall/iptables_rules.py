@@ -103,8 +103,9 @@ def forward_chain(ruleset: Ruleset, family: Family, *, has_user_chain: bool) -> 
     user = [OwnRule(name, USER_CHAIN, names.comment("operator-first"))] if has_user_chain else []
     established = Match("conntrack", "ctstate", "RELATED,ESTABLISHED")
     rules = [*user, OwnRule(name, "ACCEPT", names.comment("established"), matches=(established,))]
-    redirects = (redirect for redirect in ruleset.redirects if redirect.family == family)
-    rules += dict.fromkeys(_accept(name, redirect) for redirect in redirects)
+    # The host's own connections do not pass FORWARD.
+    forwarded = (r for r in ruleset.redirects if r.family == family and (r.from_own_bridge or r.from_elsewhere))
+    rules += dict.fromkeys(_accept(name, redirect) for redirect in forwarded)
     jump = OwnRule("FORWARD", name, names.comment(ruleset.name))
     return OwnChain(name, jump, tuple(rules))
 

@@ -73,6 +73,17 @@ class NfTables:
                     return found
                 found.append(body[_NFGENMSG.size :])
 
+    def exists(self, message: Message) -> bool:
+        """Whether the one object that the request names is there."""
+        self._sequence += 1
+        flags = _REQUEST | _ACKNOWLEDGE
+        self._socket.send(self._packed(_NFTABLES << 8 | message.kind, flags, self._sequence, message.body))
+        try:
+            self._wait_for({self._sequence})
+        except FileNotFoundError:
+            return False
+        return True
+
     def commit(self, messages: Iterable[Message]) -> None:
         """Run all requests as one transaction: either every one counts or none."""
         first = self._sequence + 1
@@ -83,12 +94,16 @@ class NfTables:
         self._sequence = first + len(parts)
         parts.append(self._packed(_BATCH_END, _REQUEST, self._sequence, b"", resource=_NFTABLES))
         self._socket.send(b"".join(parts))
-        expected = set(range(first + 1, self._sequence))
+        self._wait_for(set(range(first, self._sequence + 1)), answered=set(range(first + 1, self._sequence)))
+
+    def _wait_for(self, numbers: set[int], answered: set[int] | None = None) -> None:
+        """Read until every request in `answered` (default: all) is acknowledged; an error of any is raised."""
+        expected = numbers if answered is None else answered
         while expected:
             for kind, _, sequence, body in _messages(self._socket.recv(_BUFFER)):
-                if kind == _ERROR and first <= sequence <= self._sequence:
+                if kind == _ERROR and sequence in numbers:
                     _raise_error(body)
-                    expected.discard(sequence)
+                    expected = expected - {sequence}
 
     def _packed(self, kind: int, flags: int, sequence: int, body: bytes, resource: int = 0) -> bytes:
         family = 0 if resource else self._family

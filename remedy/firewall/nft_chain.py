@@ -17,7 +17,8 @@ from remedy.firewall.iptables_rules import Family
 from remedy.firewall.netlink import APPEND, CREATE, Message, NfTables, attribute, attribute_list, attributes
 
 # linux/netfilter/nf_tables.h
-_NEW_RULE, _GET_RULE, _DELETE_RULE = 6, 7, 8
+_GET_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE = 4, 6, 7, 8
+_CHAIN_TABLE, _CHAIN_NAME = 1, 3
 _TABLE, _CHAIN, _HANDLE, _EXPRESSIONS, _POSITION, _USERDATA = 1, 2, 3, 4, 6, 7
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
 _IMMEDIATE_DATA, _DATA_VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 2, 2, 1, 2
@@ -42,8 +43,16 @@ class NftChain:
     def __init__(self, family: Family, table: str, chain: str) -> None:
         self._family = socket.AF_INET if family == 4 else socket.AF_INET6
         self._place = netlink.text(_TABLE, table) + netlink.text(_CHAIN, chain)
+        self._name = netlink.text(_CHAIN_TABLE, table) + netlink.text(_CHAIN_NAME, chain)
         self._where = f"nf_tables, table {table}, chain {chain}"
         self._connection: NfTables | None = None
+
+    def exists(self) -> bool:
+        """Whether the chain is there. Raises CommandError when the kernel refuses."""
+        try:
+            return self._connected().exists(Message(_GET_CHAIN, self._name))
+        except OSError as error:
+            raise self._failed("cannot be read", error) from error
 
     def rules(self) -> tuple[ListedRule, ...]:
         """All rules in order; none for an absent chain.

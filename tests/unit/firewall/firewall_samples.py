@@ -34,7 +34,7 @@ def bridging() -> Ruleset:
     redirects = (
         redirect(**everybody),
         redirect(port=5002, address="10.98.0.20", from_elsewhere=True, from_host=True, container="web2"),
-        redirect(port=5003, address="127.0.0.1", from_loopback=True, container="lo"),
+        redirect(port=5003, address="127.0.0.1", from_own_bridge=False, from_loopback=True, container="lo"),
         redirect(port=5014, protocol="udp", to_port=5014, container="udp", **everybody),
         redirect(port=132, protocol="sctp", from_own_bridge=False, from_elsewhere=True, container="sctp"),
         redirect(port=5006, from_elsewhere=True, from_host=True, container="six", **v6),

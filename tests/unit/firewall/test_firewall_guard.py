@@ -46,6 +46,9 @@ class FakeForward:
         self.list = list(targets)
         self.done: list[str] = []
 
+    def exists(self) -> bool:
+        return bool(self.list)
+
     def targets(self) -> tuple[str, ...]:
         return tuple(self.list)
 
@@ -81,6 +84,14 @@ def test_a_guard_that_was_flushed_away_is_written_again() -> None:
     guard = ForwardGuard(bridging(), [forward])
     assert guard.ensure_first() is True
     assert forward.list == [OURS, "DOCKER-USER"]
+
+
+def test_a_family_without_engine_rules_is_left_alone() -> None:
+    forward = FakeForward(4)
+    guard = ForwardGuard(bridging(), [forward])
+    guard.write()
+    assert guard.ensure_first() is False
+    assert forward.list == []
 
 
 def test_with_the_engines_own_nftables_there_is_nothing_to_guard() -> None:
