@@ -42,8 +42,19 @@ class GlobalOptions:
         for field in fields(self):
             value = parameters.pop(f"global_{field.name}", None)
             if value is not None:
-                setattr(self, field.name, value)
+                setattr(self, field.name, _KINDS[field.name](value))
         return parameters
+
+
+# Before 0.29 Typer converts a parameter only when it calls the command's function: here it may be text still.
+_KINDS: dict[str, Callable[[Any], object]] = {
+    "config": Path,
+    "format": OutputFormat,
+    "facts": Path,
+    "daemon_json": str,
+    "no_color": bool,
+    "debug": bool,
+}
 
 
 def _declaration(

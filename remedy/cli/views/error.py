@@ -36,6 +36,8 @@ def show_error(error: RemedyError, options: GlobalOptions) -> None:
 
     from remedy.cli.views.escape import escape_lines
 
+    sys.stdout.flush()  # what was shown before stands before, where both go to one file
+
     console = make_console(options, sys.stderr)
     rows = [("Error", error.what), ("where", error.where), ("why", error.why), ("next", error.next_step)]
     for label, value in rows:
