@@ -66,8 +66,8 @@ packages:
 # packages first where both are asked for: venv and python-iptables need them.
 $(DONE): requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing $$(grep -c '^[a-z]' requirements.lock) Python packages into $(VENV), about half a minute"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BIN)/python: | packages
@@ -80,7 +80,7 @@ $(BIN)/python: | packages
 lock: $(BIN)/python ## requirements.lock anew, from pyproject.toml
 	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(BIN)/python -m venv $$tools/venv; \
-	$$tools/venv/bin/pip install -q --disable-pip-version-check --upgrade pip pip-tools; \
+	$$tools/venv/bin/pip install -qq --disable-pip-version-check --upgrade pip pip-tools; \
 	echo "resolving, about a minute"; \
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*p["dependency-groups"]["dev"], *p["build-system"]["requires"], "editables", sep="\n")' > $$tools/dev.in; \
