@@ -87,8 +87,8 @@ def host_state(host: Host, *, traffic: bool = True) -> State:
         "nft": {name[6:]: text for name, text in seen.items() if name.startswith("table ")},
         "hairpin_mode": dict(sorted(_hairpin_modes(seen["hairpin"], owners))),
         "sysctls": dict(sorted(_sysctls(seen["sysctls"], owners))),
-        "addresses": _named(seen["addresses"].splitlines(), owners),
-        "routes": _named(seen["routes"].splitlines() + seen["routes6"].splitlines(), owners),
+        "addresses": _named(_settled(seen["addresses"]), owners),
+        "routes": _named(_settled(seen["routes"]) + _settled(seen["routes6"]), owners),
         "docker-proxy": sorted(_proxies(seen["proxies"])),
         "units": sorted(seen["units"].splitlines()),
         "failed units": sorted(seen["failed"].splitlines()),
@@ -245,6 +245,11 @@ def _sysctls(text: str, owners: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             continue
         parts = path.removeprefix("/proc/sys/").split("/")
         yield "/".join(owners.get(part, part) for part in parts), value
+
+
+def _settled(text: str) -> list[str]:
+    """Lines without link-local addresses: the kernel makes them by itself, a second or two after a link is up."""
+    return [line for line in text.splitlines() if "fe80:" not in line and "multicast" not in line]
 
 
 def _named(lines: Iterable[str], owners: Mapping[str, str]) -> list[str]:
