@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -21,6 +22,7 @@ from remedy.spec.problems import InvalidSpecError, Position, Problem, problem_er
 Path = tuple[str | int, ...]
 
 MAX_NODES = 20_000
+MAX_DEPTH = 20
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {f"{_TAG}{name}" for name in ("str", "timestamp", "merge", "value")}
 _KNOWN_TAGS = _TEXT_TAGS | {f"{_TAG}{name}" for name in ("null", "bool", "int", "float", "map", "seq")}
@@ -63,10 +65,7 @@ def read_document(text: str, file: str) -> Document:
     document = Document(file)
     if root is None:
         return document
-    try:
-        document.value = _plain(root, (), document, ())
-    except RecursionError as error:
-        raise problem_error("nested too deeply", file) from error
+    document.value = _plain(root, (), document, ())
     if document.problems:
         raise InvalidSpecError(document.problems)
     return document
@@ -74,16 +73,31 @@ def read_document(text: str, file: str) -> Document:
 
 def _compose(text: str, file: str) -> Node | None:
     try:
+        _measure(text, file)
         root: Node | None = YAML(typ="safe", pure=True).compose(text)
     except ReaderError as error:
         what = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
         raise problem_error(what, file, _position_at(text, error.position)) from error
     except MarkedYAMLError as error:
         raise _syntax_error(error, file) from error
-    except (YAMLError, RecursionError, ValueError) as error:
-        deep = isinstance(error, RecursionError)
-        raise problem_error("nested too deeply" if deep else f"not YAML: {error}", file) from error
+    except (YAMLError, ValueError) as error:
+        raise problem_error(f"not YAML: {error}", file) from error
     return root
+
+
+def _measure(text: str, file: str) -> None:
+    """Refuse what would take the composer minutes: it recurses, and the parser of events does not."""
+    depth = 0
+    for nodes, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            depth += 1
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            raise problem_error("nested too deeply", file, Position(mark.line + 1, mark.column + 1))
+        if nodes > MAX_NODES:
+            raise problem_error(f"more than {MAX_NODES} values", file)
 
 
 def _position_at(text: str, offset: int) -> Position:

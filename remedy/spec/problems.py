@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from remedy.errors import SpecError
+
+MAX_LISTED = 30
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,9 +65,15 @@ class InvalidSpecError(SpecError):
         super().__init__(
             f"{len(self.problems)} things are wrong",
             where=first.file,
-            why="\n".join(f"{problem.where}: {problem.sentence}" for problem in self.problems),
+            why="\n".join(_listed(self.problems)),
             next_step=next_step,
         )
+
+
+def _listed(problems: Sequence[Problem]) -> Iterator[str]:
+    yield from (f"{problem.where}: {problem.sentence}" for problem in problems[:MAX_LISTED])
+    if len(problems) > MAX_LISTED:
+        yield f"... and {len(problems) - MAX_LISTED} more"
 
 
 def problem_error(

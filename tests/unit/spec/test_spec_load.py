@@ -166,7 +166,7 @@ FAULTS = {
     "empty file": ("", [(None, None, "", "the file is empty", None)]),
     "only comments": ("# version: 1\n", [(None, None, "", "the file is empty", None)]),
     "bomb of aliases": (BOMB, [(None, None, "", "more than 20000 values", None)]),
-    "nested too deeply": ("version: 1\nbackends: " + "[" * 3000, [(None, None, "", "nested too deeply", None)]),
+    "nested too deeply": ("version: 1\nbackends: " + "[" * 3000, [(2, 30, "", "nested too deeply", None)]),
     "everything at once": (
         "version: 1\nremedies:\n  userland_proxi: false\nprobes: x\nbackends:\n  - {label: a, port: x}\n",
         [
@@ -208,6 +208,13 @@ def test_several_faults_are_listed_one_a_line() -> None:
         "remedy.yaml:4:9",
         "remedy.yaml:6:22",
     ]
+
+
+def test_very_many_faults_are_counted() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec("version: 1\n" + "a: b\n" * 100, "remedy.yaml")
+    assert caught.value.what == "99 things are wrong"
+    assert str(caught.value.why).endswith("... and 69 more")
 
 
 def test_the_contracts_example_is_read() -> None:
