@@ -73,6 +73,8 @@ def describe(
     """Add the sockets' owners, looked for once for all namespaces; `programs` are looked at first."""
     inodes = {socket.inode for read in contents for socket in read.sockets}
     owners = notes.attempt("owners of sockets", {}, partial(find_owners, inodes, programs))
+    if os.geteuid() != 0:
+        notes.add("owners of sockets", "only root sees which process holds a socket")
     return tuple(_describe(read, interest, owners, notes) for read in contents)
 
 

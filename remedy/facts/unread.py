@@ -38,7 +38,7 @@ class Notes:
 def reason_of(error: BaseException) -> str:
     """Put an error into one line for `unread`."""
     if isinstance(error, RemedyError):
-        return error.what if error.why is None else f"{error.what}: {error.why}"
+        return " ".join((error.what if error.why is None else f"{error.what}: {error.why}").split())
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
