@@ -11,13 +11,12 @@ from pathlib import Path
 
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
-from remedy.lab.cgroups import make_cgroup, remove_cgroup
+from remedy.lab.cgroups import JOIN, make_place, remove_cgroup
 from remedy.lab.inner_paths import UpperLayer
 from remedy.lab.interpreter import install_remedy
-from remedy.lab.layout import Layout
+from remedy.lab.layout import Layout, Place
 from remedy.lab.namespaces import init_pid
 from remedy.lab.records import HostRecord, external_address4, external_address6
-from remedy.lab.rootfs import JOIN
 from remedy.lab.switch import switch_pid, unplug
 
 _BOOT = JOIN.with_name("boot.sh")
@@ -68,29 +67,29 @@ def prepare_host(layout: Layout, record: HostRecord, template: Path | None) -> N
 def start_host(layout: Layout, record: HostRecord) -> int:
     """Start the host's first process and wait until Docker answers; the pid of its init."""
     directory = layout.host_directory(record.name)
-    cgroup = layout.host_cgroup(record.name)
+    place = layout.host_place(record.name)
     switch = switch_pid(layout)
     if switch is None:
         raise LabError("the lab's switch does not run", next_step="remedy lab prune")
-    make_cgroup(cgroup)
+    make_place(layout, place)
     namespaces = ["--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--propagation=private"]
     gateways = [str(external_address4().ip), str(external_address6().ip)]
     boot = [record.name, str(record.rootfs), port_name(record), f"/proc/{switch}/ns/net", *gateways]
     run_command(
         [
-            *("sh", str(JOIN), str(cgroup), "env", f"--chdir={directory}"),
+            *("sh", str(JOIN), str(place.machine), "env", f"--chdir={directory}"),
             *("unshare", *namespaces, "--", "setsid", "--fork", "sh", str(_BOOT), *boot),
         ]
     )
     try:
-        return _wait_for_docker(cgroup, time.monotonic() + _BOOT_TIMEOUT_SECONDS)
+        return _wait_for_docker(place, time.monotonic() + _BOOT_TIMEOUT_SECONDS)
     except (OSError, CommandError) as error:
         raise LabError(f"the lab host {record.name!r} does not start", why=_console(directory) or str(error)) from error
 
 
 def stop_host(layout: Layout, record: HostRecord) -> None:
     """End the host at once, as a power cut would; its directory stays."""
-    remove_cgroup(layout.host_cgroup(record.name))
+    remove_cgroup(layout.host_place(record.name).cgroup)
     unplug(layout, port_name(record), str(record.address4.ip))
 
 
@@ -104,10 +103,10 @@ def docker_socket(pid: int) -> Path:
     return Path(f"/proc/{pid}/root/run/docker.sock")
 
 
-def wait_for_init(cgroup: Path, deadline: float) -> int:
+def wait_for_init(place: Place, deadline: float) -> int:
     """The host's init, once it has become systemd; ChildProcessError when it ended before."""
     while True:
-        pid = init_pid(cgroup)
+        pid = init_pid(place)
         if pid is None:
             raise ChildProcessError("its first process ended")
         if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
@@ -117,15 +116,15 @@ def wait_for_init(cgroup: Path, deadline: float) -> int:
         time.sleep(0.005)
 
 
-def _wait_for_docker(cgroup: Path, deadline: float) -> int:
+def _wait_for_docker(place: Place, deadline: float) -> int:
     """docker.socket is there long before the engine, so one question waits until the engine answers it."""
-    pid = wait_for_init(cgroup, deadline)
+    pid = wait_for_init(place, deadline)
     while True:
         try:
             if _ping(docker_socket(pid), deadline - time.monotonic()):
                 return pid
         except (FileNotFoundError, ConnectionError, http.client.HTTPException):
-            wait_for_init(cgroup, deadline)
+            wait_for_init(place, deadline)
             time.sleep(0.01)
 
 

@@ -15,20 +15,30 @@ from contextlib import suppress
 from pathlib import Path
 
 from remedy.errors import LabError
+from remedy.lab.layout import Layout, Place
+
+# join.sh CGROUP PROGRAM [ARGUMENT...]
+JOIN = Path(__file__).parent / "init" / "join.sh"
 
 _KILL_TIMEOUT_SECONDS = 10.0
 
 
 def make_cgroup(path: Path) -> None:
-    """Make a cgroup below the lab's own, and pass on to it every controller that the machine offers."""
+    """Make a cgroup and those above it that are missing."""
     while not path.exists():
         with suppress(FileNotFoundError):  # Somebody removes the empty parent at this moment.
             path.mkdir(parents=True, exist_ok=True)
-    parent = path.parent
-    for controller in _read(parent / "cgroup.controllers").split():
-        # Best effort: without a controller containers only lack that limit.
-        with suppress(OSError):
-            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def make_place(layout: Layout, place: Place) -> None:
+    """Make the cgroups of a host (or of the switch), with every controller that the machine gives to the lab."""
+    make_cgroup(place.machine)
+    make_cgroup(place.visitors)
+    for parent in (layout.cgroup, place.cgroup):
+        for controller in _read(parent / "cgroup.controllers").split():
+            # Best effort: without a controller containers only lack that limit.
+            with suppress(OSError):
+                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def processes(path: Path) -> list[int]:

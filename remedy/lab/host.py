@@ -11,7 +11,7 @@ from remedy.errors import LabError
 from remedy.host.commands import DEFAULT_TIMEOUT_SECONDS, Completed, run_command
 from remedy.lab.boot import docker_socket
 from remedy.lab.inner_paths import resolve_inside
-from remedy.lab.layout import Layout
+from remedy.lab.layout import Layout, Place
 from remedy.lab.namespaces import external_command, find_process, host_command, init_pid
 from remedy.lab.records import HostRecord, external_address4, external_address6, started_ticks
 from remedy.lab.switch import external_pid
@@ -55,7 +55,7 @@ class External:
 
     def command(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
         """The argument list that runs a program on it, for whoever starts it in a way of their own."""
-        return external_command(self.pid, arguments, environment=dict(env or {}))
+        return external_command(self._layout.external_place, self.pid, arguments, environment=dict(env or {}))
 
     def run(
         self,
@@ -119,6 +119,11 @@ class Host:
         return str(self.record.address6.ip)
 
     @property
+    def place(self) -> Place:
+        """Its cgroups on the machine."""
+        return self._layout.host_place(self.name)
+
+    @property
     def external(self) -> External:
         """The external machine of the host's lab."""
         return External(self._layout)
@@ -153,7 +158,7 @@ class Host:
 
     def command(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
         """The argument list that runs a program inside, for whoever starts it in a way of their own."""
-        return host_command(self.init_pid, arguments, environment=dict(env or {}))
+        return host_command(self.place, self.init_pid, arguments, environment=dict(env or {}))
 
     def run(
         self,
@@ -212,7 +217,7 @@ class Host:
             inner = int(client.api.inspect_container(name)["State"]["Pid"])
         finally:
             client.close()
-        pid = find_process(self._layout.host_cgroup(self.name), inner) if inner else None
+        pid = find_process(self.place, inner) if inner else None
         if pid is None:
             raise LabError(f"the container {name!r} does not run", where=self.name)
         return pid
@@ -240,7 +245,7 @@ class Host:
     def _find_init(self) -> int | None:
         if self._init is not None and started_ticks(self._init[0]) == self._init[1]:
             return self._init[0]
-        pid = init_pid(self._layout.host_cgroup(self.name))
+        pid = init_pid(self.place)
         ticks = started_ticks(pid) if pid is not None else None
         self._init = None if pid is None or ticks is None else (pid, ticks)
         return pid

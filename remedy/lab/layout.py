@@ -12,7 +12,9 @@
         docker/ containerd/    plain directories, since overlay2 does not work on an overlay
         console.log            what its first process said
     CGROUPS/remedy-lab-TAG/    every process of the lab, TAG follows from LAB
-      NAME/  _switch/  _external/
+      NAME/ _switch/ _external/
+        machine/               the host's own processes; a host sees it as the root of all cgroups
+        visitors/              what `lab exec` brought in, so that it cannot outlive the host
 
 No mount and no network namespace of a lab is visible on the machine: all of them hang on processes, and
 every process of a lab is in the lab's cgroups. So killing the cgroups and deleting the directories leaves nothing.
@@ -41,6 +43,23 @@ _UNUSABLE_IN_MOUNTS = re.compile(r"[,:\\\s]")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The cgroups of a host, the switch or the external machine."""
+
+    cgroup: Path
+
+    @property
+    def machine(self) -> Path:
+        """Its own processes. The unified hierarchy allows none beside it in `cgroup` itself."""
+        return self.cgroup / "machine"
+
+    @property
+    def visitors(self) -> Path:
+        """The programs that `exec` started in it, seen from outside."""
+        return self.cgroup / "visitors"
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The places of one lab. `cgroup` is the directory of the lab in the unified hierarchy."""
 
@@ -57,19 +76,19 @@ class Layout:
         """Everything on disk of one host."""
         return self.hosts / name
 
-    def host_cgroup(self, name: str) -> Path:
-        """The cgroup which holds every process of one host, and which the host sees as its root."""
-        return self.cgroup / name
+    def host_place(self, name: str) -> Place:
+        """The cgroups which hold every process of one host."""
+        return Place(self.cgroup / name)
 
     @property
-    def switch_cgroup(self) -> Path:
+    def switch_place(self) -> Place:
         """Holds the one process that keeps the switch's namespace alive."""
-        return self.cgroup / "_switch"
+        return Place(self.cgroup / "_switch")
 
     @property
-    def external_cgroup(self) -> Path:
+    def external_place(self) -> Place:
         """Holds the one process that keeps the external machine's namespaces alive."""
-        return self.cgroup / "_external"
+        return Place(self.cgroup / "_external")
 
 
 def find_layout(directory: Path | None = None, cache: Path | None = None) -> Layout:

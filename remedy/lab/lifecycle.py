@@ -21,6 +21,7 @@ from remedy.lab.cgroups import remove_cgroup
 from remedy.lab.host import Host
 from remedy.lab.layout import ENGINES, FIREWALLS, Layout, check_host_name, find_layout
 from remedy.lab.locks import locked, try_lock
+from remedy.lab.namespaces import dismiss_stopped_visitors
 from remedy.lab.populate import populate
 from remedy.lab.records import (
     HostRecord,
@@ -219,6 +220,7 @@ def _shut_down(host: Host) -> None:
         host.run(["systemctl", "poweroff"], timeout=10)
     deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_SECONDS
     while host.is_running and time.monotonic() < deadline:
+        dismiss_stopped_visitors(host.place)
         time.sleep(0.02)
 
 
@@ -227,7 +229,7 @@ def _remove_host(layout: Layout, name: str) -> None:
     record = read_record(layout, name)
     directory = layout.host_directory(name)
     if record is None:
-        remove_cgroup(layout.host_cgroup(name))
+        remove_cgroup(layout.host_place(name).cgroup)
     else:
         write_record(layout, record.model_copy(update={"leaving": True}))
         stop_host(layout, record)
@@ -253,7 +255,7 @@ def _remove_empty_lab(layout: Layout) -> None:
 
 def _remove_stray_cgroups(layout: Layout, names: list[str]) -> None:
     """Processes of hosts whose directory was deleted by hand."""
-    kept = {*names, layout.switch_cgroup.name, layout.external_cgroup.name}
+    kept = {*names, layout.switch_place.cgroup.name, layout.external_place.cgroup.name}
     for cgroup in [entry for entry in layout.cgroup.glob("*/") if entry.name not in kept]:
         remove_cgroup(cgroup)
 

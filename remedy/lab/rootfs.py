@@ -15,8 +15,8 @@ from pathlib import Path
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
 from remedy.lab.builds import Say, Workplace, build_once, heartbeat
+from remedy.lab.cgroups import JOIN
 
-JOIN = Path(__file__).parent / "init" / "join.sh"
 _IMAGE_FILES = Path(__file__).parent / "image"
 _BUILD_TIMEOUT_SECONDS = 1800.0
 

@@ -5,14 +5,11 @@ Neither namespace has a name: each lives as long as one sleeping process in the 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
-from remedy.lab.cgroups import make_cgroup, processes, remove_cgroup
-from remedy.lab.layout import Layout
+from remedy.lab.cgroups import JOIN, make_place, processes, remove_cgroup
+from remedy.lab.layout import Layout, Place
 from remedy.lab.records import external_address4, external_address6
-from remedy.lab.rootfs import JOIN
 
 _HOLD = JOIN.with_name("hold.sh")
 
@@ -22,12 +19,12 @@ def ensure_switch(layout: Layout) -> None:
     if switch_pid(layout) is not None and external_pid(layout) is not None:
         return
     remove_switch(layout)
-    switch = _start_holder(layout.switch_cgroup, "switch", ["--net"])
+    switch = _start_holder(layout, layout.switch_place, "switch")
     # A bridge that passed frames to iptables would track every connection a second time.
     _in_net(switch, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
     _in_net(switch, "ip", "link", "add", "lan", "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
     _in_net(switch, "ip", "link", "set", "lan", "up")
-    external = _start_holder(layout.external_cgroup, "external", ["--net"])
+    external = _start_holder(layout, layout.external_place, "external")
     _in_net(external, "ip", "link", "set", "lo", "up")
     _in_net(
         external,
@@ -41,18 +38,18 @@ def ensure_switch(layout: Layout) -> None:
 
 def remove_switch(layout: Layout) -> None:
     """End the switch and the external machine, whatever there is of them."""
-    remove_cgroup(layout.external_cgroup)
-    remove_cgroup(layout.switch_cgroup)
+    remove_cgroup(layout.external_place.cgroup)
+    remove_cgroup(layout.switch_place.cgroup)
 
 
 def switch_pid(layout: Layout) -> int | None:
     """The process that holds the switch's network namespace."""
-    return next(iter(processes(layout.switch_cgroup)), None)
+    return next(iter(processes(layout.switch_place.machine)), None)
 
 
 def external_pid(layout: Layout) -> int | None:
     """The process that holds the external machine's namespaces."""
-    return next(iter(processes(layout.external_cgroup)), None)
+    return next(iter(processes(layout.external_place.machine)), None)
 
 
 def unplug(layout: Layout, port: str, address: str) -> None:
@@ -72,11 +69,11 @@ def route_external(layout: Layout, subnet: str, address: str) -> None:
     _in_net(external, "ip", "route", "replace", subnet, "via", address)
 
 
-def _start_holder(cgroup: Path, name: str, namespaces: list[str]) -> int:
-    make_cgroup(cgroup)
-    command = ["unshare", *namespaces, "--uts", "--", "setsid", "--fork", "sh", str(_HOLD), name]
-    run_command(["sh", str(JOIN), str(cgroup), *command])
-    pids = processes(cgroup)
+def _start_holder(layout: Layout, place: Place, name: str) -> int:
+    make_place(layout, place)
+    command = ["unshare", "--net", "--uts", "--", "setsid", "--fork", "sh", str(_HOLD), name]
+    run_command(["sh", str(JOIN), str(place.machine), *command])
+    pids = processes(place.machine)
     if not pids:
         raise LabError(f"the lab's {name} does not start", why="the kernel refused a network or uts namespace")
     return pids[0]

@@ -28,15 +28,6 @@ mount -t overlay remedy-lab -o "lowerdir=$rootfs,upperdir=$PWD/upper,workdir=$PW
 mkdir -p root/var/lib/docker root/var/lib/containerd
 mount --bind docker root/var/lib/docker
 mount --bind containerd root/var/lib/containerd
-while IFS='	' read -r kind source target; do
-    case $kind in
-        directory) mkdir -p "root$target" ;;
-        file) mkdir -p "root${target%/*}" && touch "root$target" ;;
-        stack) mkdir -p "root$target" && mount -t overlay remedy-lab -o "ro,lowerdir=$source" "root$target" && continue ;;
-    esac
-    mount --bind "$source" "root$target"
-    mount -o remount,bind,ro "root$target"
-done < mounts
 
 cd root
 mount -t proc -o nosuid,nodev,noexec proc proc
@@ -45,6 +36,10 @@ mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 mount --bind proc/sys/net proc/sys/net
 mount -o remount,bind,rw proc/sys/net
+# Every boot has an identifier; the machine's would say that a rebooted host never was.
+cat proc/sys/kernel/random/uuid > ../boot_id
+mount --bind ../boot_id proc/sys/kernel/random/boot_id
+mount -o remount,bind,ro proc/sys/kernel/random/boot_id
 # A `b` written here would reboot the machine.
 [ ! -e proc/sysrq-trigger ] || mount --bind /dev/null proc/sysrq-trigger
 mount -t sysfs -o nosuid,nodev,noexec sysfs sys
@@ -68,6 +63,17 @@ ln -s /proc/self/fd/1 dev/stdout
 ln -s /proc/self/fd/2 dev/stderr
 mount -t tmpfs -o nosuid,nodev,mode=755 run run
 mount -t tmpfs -o nosuid,nodev tmp tmp
+
+# Last, since a source may lie below /tmp or /run.
+while IFS='	' read -r kind source target; do
+    case $kind in
+        directory) mkdir -p ".$target" ;;
+        file) mkdir -p ".${target%/*}" && touch ".$target" ;;
+        stack) mkdir -p ".$target" && mount -t overlay remedy-lab -o "ro,lowerdir=$source" ".$target" && continue ;;
+    esac
+    mount --bind "$source" ".$target"
+    mount -o remount,bind,ro ".$target"
+done < ../mounts
 
 pivot_root . mnt
 cd /
