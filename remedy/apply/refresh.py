@@ -6,14 +6,51 @@ bridge the restart are made anew from fresh facts, and bridges that appeared mea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.engine_versions import leaves_masquerade
 from remedy.paths.published import published_ports
-from remedy.plan.model import Action, RemoveRules, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import Action, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
 from remedy.plan.userland_proxy import masquerade_rule
+
+Begun = tuple[tuple[Action, dict[str, object]], ...]
+
+
+def refreshed_run(begun: Begun, planned: Sequence[Action], facts: HostFacts | None) -> Begun:
+    """The begun actions of a run as they must be undone, in the same order.
+
+    route_localnet goes back last of all: the bridging rules serve loopback by it until they are removed, also on
+    bridges that appeared since the plan.
+    """
+    late = _needed_by_rules(planned, facts)
+    return tuple((_in_time(refreshed(action, facts), late), undo) for action, undo in begun)
+
+
+def _needed_by_rules(planned: Sequence[Action], facts: HostFacts | None) -> dict[str, str]:
+    """What the undo of the switch would put back too early; nothing where no later undo could do it instead."""
+    if not any(isinstance(action, SetSysctls) for action in planned):
+        return {}
+    switches = [refreshed(action, facts) for action in planned if isinstance(action, SwitchUserlandProxy)]
+    return {
+        name: value
+        for switch in switches
+        if isinstance(switch, SwitchUserlandProxy)
+        for name, value in switch.sysctls_before.items()
+        if name in {conf_name(bridge, "route_localnet") for bridge in switch.ruleset.guard_localnet}
+    }
+
+
+def _in_time(action: Action, late: dict[str, str]) -> Action:
+    if isinstance(action, SwitchUserlandProxy):
+        early = {name: value for name, value in action.sysctls_before.items() if name not in late}
+        return action.model_copy(update={"sysctls_before": early})
+    if isinstance(action, SetSysctls):
+        return action.model_copy(update={"previous": {**late, **action.previous}})
+    return action
 
 
 def refreshed(action: Action, facts: HostFacts | None) -> Action:

@@ -9,7 +9,7 @@ from remedy.actions.registry import executor_for
 from remedy.apply.by_hand import commands_by_hand
 from remedy.apply.journal import Journal
 from remedy.apply.progress import Progress
-from remedy.apply.refresh import refreshed
+from remedy.apply.refresh import refreshed_run
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import HostFacts
@@ -81,5 +81,4 @@ def _revert(action: Action, undo: dict[str, object], context: ActionContext, pro
 
 def undo_run(run: Run, facts: HostFacts | None, context: ActionContext, journal: Journal, progress: Progress) -> Undone:
     """Undo what a run has begun, on the host as `facts` show it (None: the engine does not answer)."""
-    begun = tuple((refreshed(action, facts), undo) for action, undo in run.to_undo())
-    return undo_actions(begun, context, journal, progress)
+    return undo_actions(refreshed_run(run.to_undo(), run.plan.actions, facts), context, journal, progress)

@@ -291,9 +291,15 @@ def masquerade_rule(bridge: str) -> str:
 
 
 def _sysctls_that_the_engine_changes(change: ProxyChange) -> dict[str, str]:
+    """What the engine changes and never puts back, but for what the bridging rules rest on.
+
+    The bridging rules outlive the restart in an undo too: that part is put back by the undo of `_sysctls`, the last.
+    """
+    first = _sysctls(change)
+    needed_by_rules = frozenset[str]() if first is None else first.previous.keys()
     names = [conf_name(bridge, "route_localnet") for bridge in engine_bridges(change.facts)]
     names += [f"net.bridge.bridge-nf-call-{tables}" for tables in ("iptables", "ip6tables")]
-    return {name: change.facts.sysctls[name] for name in names if name in change.facts.sysctls}
+    return {n: change.facts.sysctls[n] for n in names if n in change.facts.sysctls and n not in needed_by_rules}
 
 
 def _write_only(change: ProxyChange) -> Action:
