@@ -10,6 +10,7 @@ from typing import Any
 
 from remedy.errors import MissingExtraError
 from remedy.firewall.iptables_rules import Family, Match, OwnRule
+from remedy.firewall.legacy_options import read_option_tables_of_any_version
 
 _EXTENSIONS = frozenset({"DNAT", "MASQUERADE"})
 
@@ -49,6 +50,7 @@ def build(rule: OwnRule, family: Family) -> Any:
 
 def _add_match(entry: Any, match: Match) -> None:
     made = entry.create_match(match.name)
+    read_option_tables_of_any_version(made)
     made.set_parameter(match.option, match.value)
     # Not the public final_check(): that one prints the extension into a pipe which it puts in the place of the
     # whole process's stdout for the while, and reads it back; other threads' output would end in our rule.
