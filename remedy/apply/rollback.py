@@ -78,7 +78,7 @@ def describe_rollback(run: str | None, settings: Settings) -> tuple[str, ...]:
     target = _target(run, settings)
     if target is None:
         return ()
-    return tuple(f"{action.summary}: {action.inverse}" for action, _ in target.to_undo())
+    return tuple(f"{action.inverse} (undoes: {action.summary})" for action, _ in target.to_undo())
 
 
 def _target(name: str | None, settings: Settings) -> Run | None:

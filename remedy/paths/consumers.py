@@ -17,6 +17,8 @@ from remedy.spec.models import HostPort, Spec
 
 EXTERNAL = "external"
 HOST = "host"
+# A connection that ended by a reset, as remedy's own probes do; conntrack keeps it for ten seconds.
+RESET = "CLOSE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def _from_conntrack(host: _Host) -> Iterator[Consumer]:
         if entry.destination_port is None or entry.protocol not in tuple(Protocol):
             continue
         to = HostPort(address=entry.destination, port=entry.destination_port, protocol=Protocol(entry.protocol))
-        if entry.unreplied:
+        if entry.unreplied or entry.state == RESET:
             continue
         consumer = host.consumer(
             _client_at(host, entry.source),

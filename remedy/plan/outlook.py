@@ -30,6 +30,12 @@ class Outlook:
         later = today if wants_proxy is None else today.with_proxy(wants_proxy)
         return cls(today, later, hairpin)
 
+    def today_for(self, port: PublishedPort) -> Setting:
+        """The setting today, for one port: rules that are there already serve the ports that they are wanted for."""
+        if not self.today.redirected or self.hairpin is None or not self.hairpin.redirects:
+            return self.today
+        return replace(self.today, redirected=any(r.port == port.port for r in self.hairpin.redirects))
+
     def later_for(self, port: PublishedPort) -> Setting:
         """The setting after the plan, for one port: the hairpin rules serve some ports and not others."""
         if self.hairpin is None:
@@ -40,7 +46,7 @@ class Outlook:
 
 def path_change(consumer: Consumer, outlook: Outlook) -> PathChange:
     """One consumer's connection before and after."""
-    before = reach(consumer.place, consumer.to.address, consumer.port, outlook.today)
+    before = reach(consumer.place, consumer.to.address, consumer.port, outlook.today_for(consumer.port))
     after = reach(consumer.place, consumer.to.address, consumer.port, outlook.later_for(consumer.port))
     return PathChange(
         from_=consumer.name,
