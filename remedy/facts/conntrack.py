@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from remedy.facts.interest import Interest
-from remedy.facts.model import ConntrackEntry, ConntrackFacts
-from remedy.facts.netlink import dump
+from remedy.facts.model import Address, ConntrackEntry, ConntrackFacts
+from remedy.facts.netlink import NETLINK_NETFILTER, dump
 
-NETLINK_NETFILTER = 12
 CONNTRACK_GET = (1 << 8) | 1
 MAXIMUM_ENTRIES = 20_000
 _NFGENMSG_ANY_FAMILY = b"\0\0\0\0"
@@ -84,6 +84,44 @@ def find_entries(
                 first[flow] = entry
     merged = (entry.model_copy(update={"count": counts[flow]}) for flow, entry in first.items())
     return tuple(sorted(merged, key=_order)), complete
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedFlow:
+    """A flow whose destination is rewritten: who asked for what, and which server answers to whom."""
+
+    protocol: int
+    source: Address
+    source_port: int
+    destination: Address
+    destination_port: int
+    server: Address
+    server_port: int
+    seen: Address  # the client as the server sees it
+    seen_port: int
+
+
+def read_translated_flows(ports: Collection[int]) -> Iterator[TranslatedFlow]:
+    """Read the open flows to one of `ports` that DNAT leads elsewhere, in the calling thread's namespace.
+
+    Connections that both ends have closed are left out. Raises OSError.
+    """
+    over = {_TCP_STATES.index(name) for name in ("TIME_WAIT", "CLOSE", "LAST_ACK")}
+    for datagram in dump(NETLINK_NETFILTER, CONNTRACK_GET, _NFGENMSG_ANY_FAMILY):
+        for flow, client_port in _flows(datagram, ports):
+            if flow.destination != flow.reply_source and flow.state not in over:
+                entry = _describe(flow, client_port)
+                yield TranslatedFlow(
+                    flow.protocol,
+                    entry.source,
+                    int.from_bytes(client_port[0], "big"),
+                    entry.destination,
+                    int.from_bytes(flow.destination_port, "big"),
+                    entry.reply_source,
+                    int.from_bytes(flow.reply_source_port, "big"),
+                    entry.reply_destination,
+                    int.from_bytes(client_port[1], "big"),
+                )
 
 
 class _Flow(NamedTuple):

@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MAXIMUM_BYTES = 4 << 20
 MAXIMUM_ENTRIES = 1024
 _MAXIMUM_LINKS = 40
 _PATH_ONLY = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -29,16 +28,16 @@ def root_of(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_regular_file(root: int, path: str) -> bytes:
+def read_regular_file(root: int, path: str, maximum_bytes: int) -> bytes:
     """Read a regular file below `root`. Raises OSError, ValueError when it is too large."""
     with _opened(root, path) as found:
         if not stat.S_ISREG(os.fstat(found).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
         # Only now, that it is known to be no device or pipe, is it really opened.
         with open(f"/proc/self/fd/{found}", "rb") as file:  # noqa: PTH123
-            content = file.read(MAXIMUM_BYTES + 1)
-    if len(content) > MAXIMUM_BYTES:
-        raise ValueError(f"{path} is larger than {MAXIMUM_BYTES} bytes")
+            content = file.read(maximum_bytes + 1)
+    if len(content) > maximum_bytes:
+        raise ValueError(f"{path}: larger than the {maximum_bytes} bytes that are read")
     return content
 
 

@@ -29,7 +29,7 @@ from remedy.facts.engine import (
     parse_engine,
 )
 from remedy.facts.engine_api import EngineApi, endpoint_of, is_local
-from remedy.facts.engine_rules import ACCEPTS_BYTE_ORDER_MARK
+from remedy.facts.engine_rules import ACCEPTS_BYTE_ORDER_MARK, flag_value
 from remedy.facts.firewall import choose_backend, proxy_witnesses, read_firewall
 from remedy.facts.haproxy import HAPROXY_PROGRAM, read_haproxies
 from remedy.facts.identity import parse_remote_identity, read_identity
@@ -46,15 +46,17 @@ from remedy.facts.model import (
     HostFacts,
     NetNamespace,
     Network,
+    Protocol,
     SystemdFacts,
 )
 from remedy.facts.namespaces import Contents, describe, find_places, read_places
 from remedy.facts.networks import parse_network, with_bridge_addresses
-from remedy.facts.processes import Process, find_processes
+from remedy.facts.processes import Process, find_processes, is_on_host
 from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.facts.sysctls import read_sysctls
 from remedy.facts.systemd import read_systemd
 from remedy.facts.unread import Notes
+from remedy.host.namespaces import network_namespace_inode
 
 DEFAULT_DAEMON_JSON = "/etc/docker/daemon.json"
 FIREWALLD_PROGRAM = "firewalld"
@@ -97,6 +99,7 @@ def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAE
     """Read everything about the host that remedy runs on. Changes nothing.
 
     socket: the engine's endpoint (a path or URL), default DOCKER_HOST, then /var/run/docker.sock.
+    daemon_json_path: where it is the usual one and the engine was started with --config-file, that file is read.
     What cannot be read is named in `unread`. Raises EngineError when the engine does not answer,
     PermissionNeededError when its socket may not be used.
     """
@@ -114,12 +117,10 @@ def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAE
 def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: Notes) -> HostFacts:
     programs = (ENGINE_PROGRAM, PROXY_PROGRAM, HAPROXY_PROGRAM, FIREWALLD_PROGRAM)
     found = pool.submit(notes.attempt, "processes", (), partial(find_processes, programs))
-    daemon = pool.submit(_read_daemon_json, daemon_json_path, notes)
     engine = _ask_engine(endpoint, pool, notes)
     processes = found.result()
     process = find_engine_process(engine.listener_pid, _named(processes, ENGINE_PROGRAM))
-    if process is None:
-        notes.add("engine process", "no process of this host serves the socket: is the engine in another one?")
+    _note_gaps(engine, process, notes)
     started = _start_reading(engine, process, processes, pool, notes)
 
     places = notes.attempt("namespaces", (), partial(find_places, engine.containers, notes))
@@ -128,11 +129,12 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
     interest = Interest(published_ports(engine.containers), targets=targets)
     contents = read_places(places, interest.ports, pool, notes)
     interest = replace(interest, host_addresses=_host_addresses(contents))
+    daemon_json = _read_daemon_json(_config_file(daemon_json_path, process), notes)
     sysctls = read_sysctls(_interfaces(contents))
     conntrack = pool.submit(notes.attempt, "conntrack", _NO_CONNTRACK, partial(read_conntrack, sysctls, interest))
     namespaces = describe(contents, interest, [one.pid for one in processes], notes)
     proxies = read_proxies(_named(processes, PROXY_PROGRAM), process.pid if process else None)
-    firewall, daemon_json = started.firewall.result(), daemon.result()
+    firewall = started.firewall.result()
     witnesses = ProxyWitnesses(process, daemon_json, proxies, engine.containers, proxy_witnesses(firewall))
     proxy = find_proxy_setting(engine.info, witnesses)
     engine_facts = parse_engine(engine.info, process, daemon_json, proxy, endpoint)
@@ -156,11 +158,31 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
     )
 
 
+def _note_gaps(engine: _Engine, process: EngineProcess | None, notes: Notes) -> None:
+    """Say what this way of reading cannot see."""
+    if process is None:
+        notes.add("engine process", "no process of this host serves the socket: is the engine in another one?")
+    elif notes.attempt("engine process", False, partial(_has_own_network, process.pid)):
+        notes.add("engine process", "it has a network namespace of its own (rootless): its rules are not read")
+    if any(port.protocol is Protocol.SCTP for container in engine.containers for port in container.ports):
+        notes.add("SCTP sockets", "only TCP and UDP sockets are read")
+
+
+def _has_own_network(pid: int) -> bool:
+    return network_namespace_inode(pid) != network_namespace_inode()
+
+
+def _config_file(path: str, process: EngineProcess | None) -> str:
+    """Return the file that the engine reads, unless another than the usual one was asked for."""
+    flag = flag_value(process.command_line, "config-file") if process else None
+    return flag if flag is not None and path == DEFAULT_DAEMON_JSON else path
+
+
 def _start_reading(
     engine: _Engine, process: EngineProcess | None, processes: Sequence[Process], pool: Executor, notes: Notes
 ) -> _Started:
     """Start what needs no more than the engine's answers and its process."""
-    programs = [one.program for one in processes]
+    programs = [one.program for one in processes if is_on_host(one.pid)]
     haproxies = partial(read_haproxies, _named(processes, HAPROXY_PROGRAM), engine.containers)
     systemd = partial(read_systemd, process.pid if process else None)
     return _Started(

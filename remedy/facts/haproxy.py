@@ -10,20 +10,23 @@ from pathlib import PurePosixPath
 from remedy.facts.container_files import is_directory, list_directory, read_regular_file, root_of
 from remedy.facts.haproxy_config import Reading, parse_config
 from remedy.facts.model import Container, HaproxyFacts
-from remedy.facts.processes import Process, read_proc_bytes, read_proc_text, split_arguments
+from remedy.facts.processes import Process, is_on_host, read_proc_bytes, read_proc_text, split_arguments
 from remedy.facts.systemd import unit_of
 from remedy.facts.unread import reason_of
 
 HAPROXY_PROGRAM = "haproxy"
 # The official image's CMD says so; one that was started without -f would not run.
 DEFAULT_CONFIG = "/usr/local/etc/haproxy/haproxy.cfg"
+MAXIMUM_HAPROXIES = 64
+MAXIMUM_BYTES = 4 << 20  # of all files of one haproxy
 _OPTIONS_WITH_VALUE = frozenset("CfnNLmpSx")
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def read_haproxies(processes: Sequence[Process], containers: Sequence[Container]) -> tuple[HaproxyFacts, ...]:
     """Read the configuration of each running haproxy, and name the containers whose haproxy does not run."""
-    masters = list(find_masters(processes))
+    # Any container's process may call itself haproxy, as often as it likes.
+    masters = list(find_masters(processes))[:MAXIMUM_HAPROXIES]
     owners = {process.pid: container_of(process, containers) for process in masters}
     read = [_read_haproxy(process, owners[process.pid]) for process in masters]
     found = {facts.container_id for facts in read}
@@ -102,8 +105,9 @@ def _read_config(root: int, path: str, environment: Mapping[str, str], reading: 
         for file in _files_of(root, path):
             # Names come from the container: what is no text must not spoil the facts file.
             read.append(file.encode(errors="replace").decode())
-            text = read_regular_file(root, file).decode(errors="replace")
-            parse_config(text, read[-1], environment, reading)
+            content = read_regular_file(root, file, MAXIMUM_BYTES - reading.bytes_read)
+            reading.bytes_read += len(content)
+            parse_config(content.decode(errors="replace"), read[-1], environment, reading)
     except (OSError, ValueError) as error:
         reading.complain(reason_of(error))
     return read
@@ -113,11 +117,7 @@ def _pid_with_root(process: Process, container: Container | None) -> int:
     # haproxy itself may sit in a chroot where its configuration is not.
     if container is not None:
         return container.pid
-    try:
-        on_host = os.path.samefile(f"/proc/{process.pid}/ns/mnt", "/proc/self/ns/mnt")  # noqa: PTH121
-    except OSError:
-        on_host = False
-    return os.getpid() if on_host else process.pid
+    return os.getpid() if is_on_host(process.pid) else process.pid
 
 
 def _config_paths(process: Process) -> list[str]:

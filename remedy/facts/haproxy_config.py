@@ -27,6 +27,9 @@ _NO_ADDRESS = ("unix@", "abns@", "abnsz@", "fd@", "sockpair@", "rhttp@", "rev@",
 _FAMILY_PREFIX = re.compile(r"^(?:(?:tcp|udp|quic|mptcp|stream|dgram)[46]?|ipv[46])@")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:\[\*\])?(?:-([^}]*))?\}|(\w+))")
 _MATTERS = re.compile(r"\s*(?:server|server-template|default-server|defaults|backend|listen|frontend)\b")
+_MAY_MATTER = re.compile(r"\s*[\"']?(?:\.|" + "|".join(sorted(_SECTIONS)) + ")")
+MAXIMUM_SERVERS = 5_000
+MAXIMUM_PROBLEMS = 50
 _LONGEST_LINE = 64 << 10
 
 
@@ -36,6 +39,7 @@ class Reading:
 
     servers: list[HaproxyServer] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
+    bytes_read: int = 0
 
     def complain(self, problem: str) -> None:
         """Note something that was not understood."""
@@ -62,9 +66,15 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], reading: 
     section = _Section()
     for number, line in enumerate(text.splitlines(), start=1):
         where = f"{file}:{number}"
+        # Most lines are of no interest, and a hostile file may have millions.
+        if "server" not in line and not _MAY_MATTER.match(line):
+            continue
         if len(line) > _LONGEST_LINE:
             reading.complain(f"{where}: the line is too long")
             continue
+        if len(reading.servers) >= MAXIMUM_SERVERS or len(reading.problems) >= MAXIMUM_PROBLEMS:
+            reading.complain(f"{where}: too many servers or problems, the rest of the file was not read")
+            return
         try:
             words = split_words(line, environment)
         except ValueError as error:

@@ -12,6 +12,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
+NETLINK_NETFILTER = 12
+
 NLM_F_REQUEST_DUMP = 0x301
 NLMSG_ERROR = 2
 NLMSG_DONE = 3

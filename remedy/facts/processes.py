@@ -43,6 +43,14 @@ def read_process(pid: int) -> Process | None:
     return Process(pid, parent, program, arguments)
 
 
+def is_on_host(pid: int) -> bool:
+    """Whether a process sees the same files as remedy: not one of a container."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt")  # noqa: PTH121
+    except OSError:
+        return False
+
+
 def read_program(pid: int) -> str | None:
     """Return a process's name, None when it is gone."""
     try:

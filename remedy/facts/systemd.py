@@ -59,7 +59,8 @@ def parse_unit(cgroups: str) -> str | None:
         controllers, _, path = rest.partition(":")
         if number == "0" or controllers == "name=systemd":
             services = [part for part in path.split("/") if part.endswith(".service")]
-            if services:
+            # Below user@1000.service are units of that user's own manager, which a rootless engine runs under.
+            if services and not services[0].startswith("user@"):
                 return services[-1]
     return None
 

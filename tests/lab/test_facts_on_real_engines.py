@@ -370,8 +370,11 @@ def test_an_engine_that_is_down_is_said_with_the_next_step(host: Host) -> None:
     assert "systemctl status docker" in done.stderr
 
 
-@pytest.mark.parametrize(("containers", "seconds"), [(20, 0.6), (64, 1.5)])
-def test_a_whole_host_is_read_quickly(lab_host: LabHost, containers: int, seconds: float) -> None:
+@pytest.mark.parametrize(("containers", "seconds"), [(20, 1.2), (64, 2.2)])
+def test_reading_a_whole_host_costs_little(lab_host: LabHost, containers: int, seconds: float) -> None:
     host = lab_host(engine=ENGINES[-1], scale={"api": containers - 1})
-    # The best of five: the machine has other things to do.
-    assert min(read_facts(host).gather_seconds for _ in range(5)) < seconds
+    # Processor time of the whole command: how long it takes depends on what else the machine does (on an idle one
+    # with two cores half of this).
+    command = ["bash", "-c", "TIMEFORMAT='%U %S'; time remedy facts > /dev/null"]
+    spent = [sum(map(float, host.run(command).stderr.split())) for _ in range(3)]
+    assert min(spent) < seconds

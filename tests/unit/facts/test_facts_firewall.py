@@ -39,7 +39,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host whose programs answer what the test says, and which notes what was run."""
 
     def read(
-        *, iptables: str, legacy4: str | None = None, legacy6: str | None = None, answers: Answers, info: object = None
+        *,
+        iptables: str,
+        legacy4: str | None = None,
+        legacy6: str | None = None,
+        answers: Answers,
+        info: object = None,
+        nft_tables: tuple[str, ...] | None = None,
     ) -> tuple[FirewallFacts, Commands, Notes]:
         commands: Commands = []
 
@@ -63,7 +69,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
             (programs / program).touch(mode=0o755)
         monkeypatch.setattr(firewall, "run_command", run)
         monkeypatch.setattr(firewall, "_LEGACY_TABLE_LISTS", lists)
-        monkeypatch.setattr(firewall, "_nf_tables_is_loaded", lambda: "nft --json list tables" in answers)
+        monkeypatch.setattr(firewall, "_nf_tables_is_loaded", lambda: nft_tables is not None)
+        monkeypatch.setattr(firewall, "dump", lambda *_: pytest.fail("asked") if nft_tables is None else [])
+        monkeypatch.setattr(firewall, "parse_nft_tables", lambda _: nft_tables or ())
         monkeypatch.setattr(firewall, "_entering_prefix", lambda engine: ())
         engine = EngineProcess(1, ("dockerd",), {"PATH": f"relative:/nonexistent:{programs}"}, None)
         notes = Notes()
@@ -75,12 +83,11 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_the_engines_variant_is_read_and_no_legacy_table_is_touched(host: Host) -> None:
     answers = {
-        "nft --json list tables": text("recorded-28.5", "nft-list-tables.json"),
         "iptables-nft-save": text("recorded-28.5", "iptables-nft-save.txt"),
         "nft --version": "nftables v1.1.7 (Commodore Bullmoose #8)",
         "ip6tables-nft-save": "*nat\nCOMMIT\n",
     }
-    facts, commands, notes = host(iptables="nf_tables", answers=answers)
+    facts, commands, notes = host(iptables="nf_tables", answers=answers, nft_tables=("ip nat", "ip6 filter"))
     assert facts.backend is FirewallBackend.IPTABLES_NFT
     assert [(table.family, table.variant) for table in facts.tables] == [(4, "nft"), (6, "nft")]
     assert facts.nft_version == "1.1.7"
@@ -102,14 +109,12 @@ def test_only_existing_legacy_tables_are_read_each_by_name(host: Host) -> None:
 
 
 def test_the_other_variant_is_read_where_it_has_rules(host: Host) -> None:
-    tables = json.dumps({"nftables": [{"metainfo": {}}, {"table": {"family": "ip", "name": "filter", "handle": 1}}]})
     answers = {
-        "nft --json list tables": tables,
         "iptables-nft-save": "*filter\n-A INPUT -j DROP\nCOMMIT\n",
         "iptables-legacy-save": "*nat\nCOMMIT\n",
         "nft --version": "nftables v1.0.6",
     }
-    facts, _, _ = host(iptables="legacy", legacy4="nat\n", answers=answers)
+    facts, _, _ = host(iptables="legacy", legacy4="nat\n", answers=answers, nft_tables=("ip filter", "inet x"))
     assert [(table.family, table.variant) for table in facts.tables] == [(4, "legacy"), (4, "nft")]
 
 
@@ -119,7 +124,7 @@ def test_on_a_legacy_host_without_nf_tables_nft_is_not_even_asked(host: Host) ->
 
 
 def test_a_program_that_fails_is_noted_and_the_rest_is_read(host: Host) -> None:
-    answers = {"-t nat": "*nat\nCOMMIT\n", "nft --json list tables": '{"nftables": []}'}
+    answers = {"-t nat": "*nat\nCOMMIT\n"}
     facts, _, notes = host(iptables="legacy", legacy4="nat\nfilter\n", answers=answers)
     assert facts.tables == ()
     assert [note.item for note in notes.sorted()] == ["firewall: legacy tables of IPv4"]
@@ -127,17 +132,15 @@ def test_a_program_that_fails_is_noted_and_the_rest_is_read(host: Host) -> None:
 
 
 def test_the_engines_own_nftables_are_read_as_json_without_counters(host: Host) -> None:
-    tables = [{"table": {"family": family, "name": "docker-bridges"}} for family in ("ip", "ip6")]
-    tables += [{"table": {"family": "inet", "name": name}} for name in ("remedy", "firewalld")]
+    tables = ("ip docker-bridges", "ip6 docker-bridges", "inet remedy", "inet firewalld")
     answers = {
-        "nft --json list tables": json.dumps({"nftables": tables}),
         "list table": json.dumps({"nftables": [{"metainfo": {"version": "1"}}, {"chain": {"name": "c"}}]}),
         "nft --version": "nftables v1.1.7",
     }
     info = document("29.7.2-nftables-proxy-on", "docker-info.json")
-    facts, commands, _ = host(iptables="nf_tables", answers=answers, info=info)
+    facts, commands, _ = host(iptables="nf_tables", answers=answers, info=info, nft_tables=tables)
     assert facts.backend is FirewallBackend.NFTABLES
-    assert facts.nft_tables == ("ip docker-bridges", "ip6 docker-bridges", "inet remedy", "inet firewalld")
+    assert facts.nft_tables == tables
     assert list(facts.nft_json) == ["ip docker-bridges", "ip6 docker-bridges", "inet remedy"]
     assert facts.nft_json["inet remedy"] == [{"chain": {"name": "c"}}]
     assert ("nft", "--json", "--stateless", "list", "table", "inet", "remedy") in commands
@@ -146,12 +149,11 @@ def test_the_engines_own_nftables_are_read_as_json_without_counters(host: Host) 
 
 def test_rules_that_iptables_cannot_show_are_said_to_be_missing(host: Host) -> None:
     answers = {
-        "nft --json list tables": text("recorded-28.5", "nft-list-tables.json"),
         "iptables-nft-save": "# Table `nat' is incompatible, use 'nft' tool.\n*filter\nCOMMIT\n",
         "ip6tables-nft-save": "",
         "nft --version": "nftables v1.1.7",
     }
-    _, _, notes = host(iptables="nf_tables", answers=answers)
+    _, _, notes = host(iptables="nf_tables", answers=answers, nft_tables=("ip filter", "ip6 filter"))
     assert ("firewall: nft tables of IPv4", "table nat has rules that only nft can show") in [
         (note.item, note.reason) for note in notes.sorted()
     ]
@@ -204,8 +206,17 @@ def test_an_engine_without_iptables_in_its_path_is_an_error(tmp_path: Path) -> N
 
 
 def test_tables_are_listed_and_chosen_by_name() -> None:
-    assert parse_nft_tables(text("recorded-28.5", "nft-list-tables.json"))[:2] == ("ip nat", "ip filter")
-    assert parse_nft_tables("") == ()
+    datagrams = [bytes.fromhex(line) for line in text("recorded-28.5", "nft-tables.hex").splitlines()]
+    assert parse_nft_tables(datagrams) == (
+        "ip nat",
+        "ip filter",
+        "ip docker-bridges",
+        "ip6 docker-bridges",
+        "inet remedy",
+        "inet firewalld",
+        "bridge x",
+    )
+    assert parse_nft_tables([]) == ()
     assert is_read_as_json("ip docker-bridges")
     assert is_read_as_json("ip6 remedy_bridging")
     assert not is_read_as_json("ip filter")

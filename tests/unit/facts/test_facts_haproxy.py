@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
-from remedy.facts.container_files import MAXIMUM_BYTES, is_directory, list_directory, read_regular_file
-from remedy.facts.haproxy import config_arguments, container_of, find_masters, read_haproxies
-from remedy.facts.haproxy_config import Reading, parse_address, parse_config, split_words
+from remedy.facts.container_files import is_directory, list_directory, read_regular_file
+from remedy.facts.haproxy import MAXIMUM_BYTES, config_arguments, container_of, find_masters, read_haproxies
+from remedy.facts.haproxy_config import (
+    MAXIMUM_PROBLEMS,
+    MAXIMUM_SERVERS,
+    Reading,
+    parse_address,
+    parse_config,
+    split_words,
+)
 from remedy.facts.model import Container, HaproxyServer
 from remedy.facts.processes import Process
 
@@ -148,6 +156,15 @@ def test_garbage_never_raises(content: bytes) -> None:
     read(content.decode(errors="replace"))
 
 
+@pytest.mark.parametrize("line", ["server a b:1", "server", ".if x", "  # server", "mode http", "frontend '"])
+def test_a_hostile_file_costs_little(line: str) -> None:
+    started = time.process_time()
+    reading = read("backend b\n" + f"{line}\n" * (MAXIMUM_BYTES // (len(line) + 1)))
+    assert time.process_time() - started < 5
+    assert len(reading.servers) <= MAXIMUM_SERVERS
+    assert len(reading.problems) <= MAXIMUM_PROBLEMS + 1
+
+
 @pytest.mark.parametrize(
     ("line", "files", "directory"),
     [
@@ -212,6 +229,13 @@ def test_a_haproxy_of_the_host_is_read_files_and_directories(tmp_path: Path) -> 
     assert facts.problem == f"{tmp_path}/missing.cfg: No such file or directory"
 
 
+def test_all_files_of_one_haproxy_together_are_limited(tmp_path: Path) -> None:
+    for name in ("a.cfg", "b.cfg"):
+        (tmp_path / name).write_text("#" * (MAXIMUM_BYTES // 2 + 1))
+    (facts,) = read_haproxies([Process(os.getpid(), 1, "haproxy", ("haproxy", "-f", str(tmp_path)))], [])
+    assert facts.problem == f"{tmp_path}/b.cfg: larger than the {MAXIMUM_BYTES // 2 - 1} bytes that are read"
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> int:
     """A container's root directory, with a secret beside it."""
@@ -230,7 +254,7 @@ def link(root: int, name: str, target: str) -> None:
     "path", ["/etc/haproxy.cfg", "etc/haproxy.cfg", "/etc/../etc/./haproxy.cfg", "//etc//haproxy.cfg"]
 )
 def test_files_are_read_below_the_root(root: int, path: str) -> None:
-    assert read_regular_file(root, path) == b"inside"
+    assert read_regular_file(root, path, MAXIMUM_BYTES) == b"inside"
 
 
 @pytest.mark.parametrize(
@@ -240,13 +264,13 @@ def test_no_link_and_no_dots_lead_out(root: int, target: str) -> None:
     link(root, "config", target)
     if "proc" in target:
         os.mkdir("proc", dir_fd=root)
-    assert read_regular_file(root, "/config") == b"the container's own"
+    assert read_regular_file(root, "/config", MAXIMUM_BYTES) == b"the container's own"
 
 
 def test_links_to_directories_are_followed_inside(root: int) -> None:
     link(root, "configuration", "/etc")
     link(root, "chain", "configuration/haproxy.cfg")
-    assert read_regular_file(root, "/chain") == b"inside"
+    assert read_regular_file(root, "/chain", MAXIMUM_BYTES) == b"inside"
     assert is_directory(root, "/configuration")
     assert list_directory(root, "/configuration") == ["haproxy.cfg"]
 
@@ -255,7 +279,7 @@ def test_a_loop_of_links_ends(root: int) -> None:
     link(root, "a", "b")
     link(root, "b", "a")
     with pytest.raises(OSError, match="Too many levels"):
-        read_regular_file(root, "/a")
+        read_regular_file(root, "/a", MAXIMUM_BYTES)
 
 
 def test_a_magic_link_of_proc_is_no_way_out(tmp_path: Path) -> None:
@@ -264,28 +288,28 @@ def test_a_magic_link_of_proc_is_no_way_out(tmp_path: Path) -> None:
     (tmp_path / "root/escape").symlink_to("/proc/self/root/etc/hostname")
     descriptor = os.open(tmp_path / "root", os.O_PATH | os.O_DIRECTORY)
     with pytest.raises(FileNotFoundError):
-        read_regular_file(descriptor, "/escape")
+        read_regular_file(descriptor, "/escape", MAXIMUM_BYTES)
 
 
 def test_pipes_devices_and_directories_are_not_read(root: int) -> None:
     os.mkfifo("pipe", dir_fd=root)
     for path in ("/pipe", "/etc", "/"):
         with pytest.raises(OSError, match="not a regular file"):
-            read_regular_file(root, path)
+            read_regular_file(root, path, MAXIMUM_BYTES)
 
 
 def test_a_huge_file_is_refused(root: int, tmp_path: Path) -> None:
     with (tmp_path / "root/huge").open("wb") as file:
         file.truncate(MAXIMUM_BYTES + 1)
     with pytest.raises(ValueError, match="larger than"):
-        read_regular_file(root, "/huge")
+        read_regular_file(root, "/huge", MAXIMUM_BYTES)
 
 
 def test_no_descriptor_is_left_open(root: int) -> None:
     link(root, "loop", "loop")
     before = os.listdir("/proc/self/fd")
-    read_regular_file(root, "/etc/haproxy.cfg")
+    read_regular_file(root, "/etc/haproxy.cfg", MAXIMUM_BYTES)
     for path in ("/loop", "/none/x", "/etc/haproxy.cfg/x"):
         with pytest.raises(OSError, match=r"."):
-            read_regular_file(root, path)
+            read_regular_file(root, path, MAXIMUM_BYTES)
     assert os.listdir("/proc/self/fd") == before
