@@ -22,7 +22,7 @@ from remedy.lab.host import Host
 from remedy.lab.layout import ENGINES, FIREWALLS, Layout, check_host_name, find_layout
 from remedy.lab.locks import locked, try_lock
 from remedy.lab.namespaces import dismiss_stopped_visitors
-from remedy.lab.populate import populate
+from remedy.lab.populate import populate, wait_for_containers
 from remedy.lab.records import (
     HostRecord,
     free_number,
@@ -151,8 +151,9 @@ def reboot_host(layout: Layout, name: str, *, hard: bool = False) -> Host:
         stop_host(layout, record)
         with locked(layout.directory):
             ensure_switch(layout)
-        start_host(layout, record)
+        pid = start_host(layout, record)
         _add_routes(layout, record)
+    wait_for_containers(f"unix://{docker_socket(pid)}", record.topology, Path(f"/proc/{pid}/root"))
     return Host(layout, record)
 
 

@@ -43,6 +43,20 @@ def populate(base_url: str, topology: Topology, root: Path) -> None:
         client.close()
 
 
+def wait_for_containers(base_url: str, topology: Topology, root: Path) -> None:
+    """After a boot: wait until those of the topology's containers that the engine started again listen."""
+    import docker
+
+    client = docker.APIClient(base_url=base_url, version="auto", timeout=60)
+    try:
+        running = {name.lstrip("/") for entry in client.containers() for name in entry["Names"]}
+        for container in topology.containers:
+            if container.name in running:
+                _wait_until_listening(client, container, root)
+    finally:
+        client.close()
+
+
 def _each(containers: list[Container], act: Callable[[Container], None], *, ordered: bool = False) -> None:
     pool = ThreadPoolExecutor(1 if ordered else _WORKERS)
     try:
