@@ -17,7 +17,8 @@ def engine_bridges(facts: HostFacts) -> tuple[str, ...]:
 
 def bridging_ruleset(facts: HostFacts, ports: Iterable[PublishedPort]) -> Ruleset:
     """Rules that carry every path which a restart of the engine interrupts, for as long as it lasts."""
-    redirects = tuple(_bridging(port) for port in ports if port.is_nat)
+    # One that is published on [::1] alone serves nobody without docker-proxy, and nothing can carry it meanwhile.
+    redirects = tuple(r for r in (_bridging(port) for port in ports if port.is_nat) if r.from_host or r.from_loopback)
     guarded = tuple(sorted({redirect.bridge for redirect in redirects}))
     return Ruleset(
         name="bridging",

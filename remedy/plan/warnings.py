@@ -34,13 +34,22 @@ def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:
 
 
 def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
-    numbers = sorted({port.port for port in ports if port.host_family == 6 and not port.is_nat})
-    if numbers:
+    six = [port for port in ports if port.host_family == 6]
+    untranslated = sorted({port.port for port in six if not port.is_nat})
+    if untranslated:
         yield PlanWarning(
             code="possible-ipv6",
-            what=f"{len(numbers)} ports are published on [::] for containers without IPv6: {_some(numbers)}",
-            detail="without docker-proxy nobody reaches them at [::1] or at the host's IPv6 addresses; nobody is known "
+            what=f"published on [::] for containers without IPv6: {_some(untranslated)}",
+            detail="without docker-proxy nobody reaches these at [::1] or at the host's IPv6 addresses; nobody is known "
             "to (open sockets, conntrack, haproxy's servers, probes). A name like localhost may resolve to ::1 first",
+        )
+    on_loopback = sorted({p.port for p in six if p.is_nat and (p.host_address is None or p.host_address.is_loopback)})
+    if on_loopback:
+        yield PlanWarning(
+            code="possible-ipv6-loopback",
+            what=f"reachable at [::1] only by docker-proxy: {_some(on_loopback)}",
+            detail="the kernel has no route_localnet for ::1, so without docker-proxy nobody reaches these ports there; "
+            "nobody is known to",
         )
 
 
