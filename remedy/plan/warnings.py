@@ -40,16 +40,16 @@ def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
         yield PlanWarning(
             code="possible-ipv6",
             what=f"published on [::] for containers without IPv6: {_some(untranslated)}",
-            detail="without docker-proxy nobody reaches these at [::1] or at the host's IPv6 addresses; nobody is known "
-            "to (open sockets, conntrack, haproxy's servers, probes). A name like localhost may resolve to ::1 first",
+            detail="without docker-proxy nobody reaches these at [::1] or at the host's IPv6 addresses; nobody is "
+            "known to (sockets, conntrack, haproxy's servers, probes). A name like localhost may mean ::1 first",
         )
     on_loopback = sorted({p.port for p in six if p.is_nat and (p.host_address is None or p.host_address.is_loopback)})
     if on_loopback:
         yield PlanWarning(
             code="possible-ipv6-loopback",
             what=f"reachable at [::1] only by docker-proxy: {_some(on_loopback)}",
-            detail="the kernel has no route_localnet for ::1, so without docker-proxy nobody reaches these ports there; "
-            "nobody is known to",
+            detail="the kernel has no route_localnet for ::1, so without docker-proxy nobody reaches these ports "
+            "there; nobody is known to",
         )
 
 
