@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_res
 
 from remedy.errors import CommandError, EngineError, RemedyError
 from remedy.facts.engine_api import EngineApi
+from remedy.facts.model import Address
 from remedy.host.commands import run_command
 
 UNIT = "docker.service"
 RESTART_TIMEOUT_SECONDS = 120.0  # the unit's own start timeout is 90 s by default
 ANSWER_TIMEOUT_SECONDS = 60.0
 RELOAD_TIMEOUT_SECONDS = 10.0
+SETTLE_TIMEOUT_SECONDS = 90.0
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, interval: float = 0.02) -> bool:
@@ -66,6 +68,20 @@ class Engine:
         """Whether live-restore is on effectively. Raises EngineError."""
         return bool(self.info().get("LiveRestoreEnabled"))
 
+    def container_addresses(self) -> dict[str, frozenset[Address]]:
+        """The addresses that each running container has now, on all its networks. Raises EngineError."""
+        api = EngineApi(self.socket)
+        try:
+            listed = api.containers()
+        finally:
+            api.close()
+        return {
+            str(name).lstrip("/"): frozenset(_addresses(container))
+            for container in listed
+            if container["State"] == "running"
+            for name in container["Names"]
+        }
+
     def reload(self, *, live_restore: bool) -> None:
         """SIGHUP, and wait until `docker info` says so.
 
@@ -104,19 +120,21 @@ class Engine:
 
     def settle(self) -> None:
         """Wait while the unit is starting or stopping, as after a kill in the middle of a restart."""
-        wait_until(lambda: self._state() not in ("activating", "deactivating", "reloading"), seconds=90, interval=0.1)
+        wait_until(self._is_settled, seconds=SETTLE_TIMEOUT_SECONDS, interval=0.1)
 
     def validate(self, content: bytes, path: Path) -> None:
         """Let the engine's own binary check what daemon.json would be (23.0 and later). Raises EngineError."""
-        with tempfile.NamedTemporaryFile(prefix="remedy-", suffix=".json") as candidate:
+        # A file in memory: a kill leaves nothing of it behind.
+        with os.fdopen(os.memfd_create("daemon.json"), "wb") as candidate:
             candidate.write(content)
             candidate.flush()
-            done = run_command(["dockerd", "--validate", "--config-file", candidate.name], check=False)
+            name = f"/proc/{os.getpid()}/fd/{candidate.fileno()}"
+            done = run_command(["dockerd", "--validate", "--config-file", name], check=False)
         if done.status != 0:
             raise EngineError(
                 "dockerd rejects what daemon.json would be",
                 where=str(path),
-                why=(done.stderr or done.stdout).strip().replace(candidate.name, str(path))[-500:],
+                why=(done.stderr or done.stdout).strip().replace(name, str(path))[-500:],
                 next_step="correct daemon.json first; nothing was changed",
             )
 
@@ -142,11 +160,23 @@ class Engine:
             return None
         return done.stdout.strip()[-600:] or None
 
-    def _state(self) -> str:
-        return run_command(["systemctl", "show", "-p", "ActiveState", "--value", self.unit], check=False).stdout.strip()
+    def _is_settled(self) -> bool:
+        shown = run_command(["systemctl", "show", "-p", "ActiveState,Job", self.unit], check=False).stdout
+        properties = dict(line.partition("=")[::2] for line in shown.splitlines())
+        # A job waits in the queue: `systemctl restart` of a killed remedy whose stop has not begun.
+        is_moving = properties.get("ActiveState") in ("activating", "deactivating", "reloading")
+        return not is_moving and properties.get("Job", "") in ("", "0")
 
     def _main_pid(self) -> int:
         shown = run_command(["systemctl", "show", "-p", "MainPID", "--value", self.unit]).stdout.strip()
         if not shown.isdigit() or shown == "0":
             raise EngineError("the engine's process is not known to systemd", where=self.unit)
         return int(shown)
+
+
+def _addresses(container: Mapping[str, Any]) -> Iterator[Address]:
+    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    for endpoint in networks.values():
+        for key in ("IPAddress", "GlobalIPv6Address"):
+            if endpoint.get(key):
+                yield ip_address(endpoint[key])

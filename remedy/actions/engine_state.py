@@ -48,6 +48,16 @@ def rules_serve(ruleset: Ruleset, backend: FirewallBackend) -> bool:
     return True
 
 
+def still_wanted(ruleset: Ruleset, engine: Engine) -> Ruleset:
+    """The ruleset without the redirects whose container does not run, or has another address by now.
+
+    Raises EngineError.
+    """
+    addresses = engine.container_addresses()
+    kept = tuple(r for r in ruleset.redirects if r.to_address in addresses.get(r.container, ()))
+    return ruleset.model_copy(update={"redirects": kept})
+
+
 def docker_proxies_serve(ruleset: Ruleset) -> bool:
     """Whether a docker-proxy process serves every redirect of the ruleset."""
     running = read_proxies(find_processes([PROXY_PROGRAM]), None)

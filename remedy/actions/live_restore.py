@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from remedy.actions.context import ActionContext
-from remedy.actions.daemon_json import has_content, put_content
+from remedy.actions.daemon_json import directories_to_make, has_content, put_content, remove_directories
 from remedy.actions.engine import Engine
 from remedy.plan.model import FileContent, HoldLiveRestore, ReleaseLiveRestore
 
@@ -35,8 +35,8 @@ class HoldLiveRestoreAction:
         self._engine = context.engine
 
     def undo_data(self) -> dict[str, object]:
-        """Nothing: the plan has the original bytes."""
-        return {}
+        """The directories that are made for daemon.json; the plan has the original bytes."""
+        return directories_to_make(self._action.path)
 
     def is_applied(self) -> bool:
         """It is on."""
@@ -46,10 +46,12 @@ class HoldLiveRestoreAction:
         """Raises EngineError, OSError."""
         hold(self._engine, self._action.content)
 
-    def revert(self, _undo: dict[str, object]) -> None:
+    def revert(self, undo: dict[str, object]) -> None:
         """Raises EngineError, OSError."""
         action = self._action
         release(self._engine, action.release_content, action.original, effective=action.effective_before)
+        if action.original.raw is None:
+            remove_directories(undo)
 
 
 class ReleaseLiveRestoreAction:

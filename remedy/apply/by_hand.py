@@ -1,12 +1,20 @@
-"""The commands that undo an action by hand, for the operator whom exit code 4 leaves alone with the host."""
+"""The commands that undo an action by hand, for the operator whom exit code 4 leaves alone with the host.
+
+In the order in which they are printed they finish the job: what an action's undo only prepares for the next one
+(rules and live-restore for a restart) is left out.
+"""
 
 from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from remedy.actions.engine_state import save_command
 from remedy.facts.model import FirewallBackend
+from remedy.firewall import names
+from remedy.firewall.iptables_rules import forward_chain_name, tables
+from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import path_of
 from remedy.plan.model import (
@@ -22,54 +30,100 @@ from remedy.plan.model import (
 )
 
 
-def commands_by_hand(action: Action) -> tuple[str, ...]:
+def commands_by_hand(action: Action, undo: Mapping[str, object]) -> tuple[str, ...]:
     """Shell commands, one a line, that undo the action."""
-    return tuple(_commands(action))
+    return tuple(_commands(action, undo))
 
 
-def _commands(action: Action) -> Iterator[str]:
+def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
     match action:
         case SetSysctls():
-            for name, value in action.previous.items():
-                yield f"echo {shlex.quote(value)} > {shlex.quote(str(path_of(name)))}"
+            yield from _sysctls(action.previous)
         case SetHairpinMode():
             for port in action.ports:
                 path = f"/sys/class/net/{port.interface}/brport/hairpin_mode"
-                yield f"echo {int(port.previous)} > {shlex.quote(path)}"
+                yield f"[ ! -e {path} ] || echo {int(port.previous)} > {path}"
         case WriteRules() | RemoveRules():
-            yield from _remove_rules(action.ruleset, FirewallBackend(action.firewall_backend))
+            yield from _rules(action, undo)
         case HoldLiveRestore():
             yield from _write(action.release_content)
-            yield "systemctl reload docker && docker info -f '{{.LiveRestoreEnabled}}'   # false"
-            yield from _write(action.original)
+            yield "systemctl reload docker"
+            yield "docker info -f '{{.LiveRestoreEnabled}}'   # must say " + str(action.effective_before).lower()
+            yield from _write(action.original, undo)
         case SwitchUserlandProxy():
-            yield from _write(action.back_content)
-            yield "systemctl reset-failed docker; systemctl restart docker"
+            yield from _switch(action, undo)
         case ReleaseLiveRestore():
             return  # undoing the hold does all of it
 
 
-def _write(content: FileContent) -> Iterator[str]:
+def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator[str]:
+    yield from _write(action.back_content, undo)
+    if not action.restart:
+        return
+    yield "systemctl reset-failed docker; systemctl restart docker"
+    save = save_command(FirewallBackend(action.firewall_backend), 4)
+    for table, chain, rule in action.leftovers:
+        # By its number, found by the whole text: -D RULE of iptables 1.8.11 compares without the interfaces.
+        listed = f"{save} -t {table} | grep '^-A {chain} '"
+        number = f"$({listed} | grep -nxF -- {shlex.quote(rule)} | head -n 1 | cut -d: -f1)"
+        yield f'n={number}; [ -z "$n" ] || {save.removesuffix("-save")} -w -t {table} -D {chain} $n'
+    yield from _sysctls(action.sysctls_before)
+
+
+def _sysctls(values: Mapping[str, str]) -> Iterator[str]:
+    for name, value in values.items():
+        yield f"echo {shlex.quote(value)} > {shlex.quote(str(path_of(name)))}"
+
+
+def _write(content: FileContent, undo: Mapping[str, object] | None = None) -> Iterator[str]:
     path = shlex.quote(content.path)
-    if content.raw is None:
-        yield f"rm -f {path}"
-    else:
+    if content.raw is not None:
         encoded = base64.b64encode(content.raw).decode()
         yield f"echo {encoded} | base64 -d > {path}"
+        return
+    made = (undo or {}).get("made")
+    directories = [shlex.quote(str(name)) for name in made] if isinstance(made, list) else []
+    yield f"rm -f {path}" + "".join(f"; rmdir {directory}" for directory in directories)
+
+
+def _rules(action: WriteRules | RemoveRules, undo: Mapping[str, object]) -> Iterator[str]:
+    previous = undo.get("previous")
+    backend = FirewallBackend(action.firewall_backend)
+    yield from _remove_rules(action.ruleset, backend)
+    # The bridging rules are there for a restart only: whoever writes them again removes them in the end.
+    if previous is not None and action.ruleset.name != "bridging":
+        yield from _write_rules(Ruleset.model_validate(previous), backend)
 
 
 def _remove_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
     if backend is FirewallBackend.IPTABLES_LEGACY:
-        for family in ("ip", "ip6"):
-            yield (
-                f"{family}tables-legacy-save | grep -v -- REMEDY- | {family}tables-legacy-restore"
-                "   # drops only chains and rules of remedy"
-            )
-    else:
-        for family in ("ip", "ip6"):
-            yield f"nft delete table {family} remedy_{ruleset.name} 2>/dev/null; true"
-        if ruleset.forward_guard:
-            yield (
-                "iptables -D FORWARD -j REMEDY-FORWARD; iptables -F REMEDY-FORWARD; iptables -X REMEDY-FORWARD"
-                "   # and ip6tables likewise"
-            )
+        # Lines with our chains are dropped, every other one is loaded again as it is.
+        prefix = names.chain_prefix(ruleset.name)
+        for family in (4, 6):
+            save = save_command(backend, family)
+            yield f"{save} -c | grep -v -- {prefix} | {save.removesuffix('-save')}-restore -c"
+        return
+    table = names.nft_table(ruleset.name)
+    for title in (f"ip {table}", f"ip6 {table}"):
+        yield f"nft delete table {title} 2>/dev/null; true"
+    if ruleset.forward_guard and backend is FirewallBackend.IPTABLES_NFT:
+        chain = forward_chain_name(ruleset.name)
+        jump = f"-m comment --comment {names.comment(ruleset.name)} -j {chain}"
+        for family in (4, 6):
+            tool = save_command(backend, family).removesuffix("-save") + " -w"
+            yield f"while {tool} -D FORWARD {jump} 2>/dev/null; do :; done; {tool} -F {chain} 2>/dev/null; true"
+            yield f"{tool} -X {chain} 2>/dev/null; true"
+
+
+def _write_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
+    if backend is not FirewallBackend.IPTABLES_LEGACY:
+        yield f"echo {base64.b64encode(render(ruleset).encode()).decode()} | base64 -d | nft -f -"
+        return
+    for table in tables(ruleset):
+        lines = [f"*{table.name}", *(f":{chain.name} - [0:0]" for chain in table.chains)]
+        for chain in table.chains:
+            lines += [rule.text for rule in chain.rules]
+            lines.append(chain.jump.text.replace("-A ", "-I ", 1))
+        encoded = base64.b64encode("\n".join([*lines, "COMMIT", ""]).encode()).decode()
+        restore = save_command(backend, table.family).removesuffix("-save") + "-restore"
+        yield f"echo {encoded} | base64 -d | {restore} --noflush"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.writer import select_writer
-from remedy.host.files import read_without_following
+from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
 from remedy.plan.model import Action, HoldLiveRestore, ReleaseLiveRestore, SetSysctls, SwitchUserlandProxy, WriteRules
 
@@ -17,13 +17,43 @@ from remedy.plan.model import Action, HoldLiveRestore, ReleaseLiveRestore, SetSy
 def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     """What differs both from what the run left and from what was there before it, a line each."""
     begun = [action for action, _ in run.to_undo()]
-    found = [*_daemon_json(begun), *_sysctls(begun)]
+    found = [*_sysctls(begun)]
+    if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
+        # All actions of the plan: after half a rollback the file is what one that is reverted already has left.
+        found = [*_daemon_json(run.plan.actions), *found]
     if facts is not None and run.state in ("applied", "pending"):
         found += _rules(begun, facts)
     return tuple(found)
 
 
-def _daemon_json(actions: list[Action]) -> Iterator[str]:
+def keep_foreign_file(run: Run) -> Path | None:
+    """Copy an edited daemon.json into the run's directory before it is written over; None: nobody edited it.
+
+    Raises OSError.
+    """
+    for path, contents in _known_contents(run.plan.actions).items():
+        try:
+            raw = read_without_following(Path(path))
+        except RemedyError:
+            continue  # a symbolic link: it is refused, not written over
+        if raw is not None and raw not in contents:
+            copy = run.directory / f"overwritten-{Path(path).name}"
+            write_atomically(copy, raw, mode=0o600)
+            return copy
+    return None
+
+
+def _daemon_json(actions: Iterable[Action]) -> Iterator[str]:
+    for path, contents in _known_contents(actions).items():
+        try:
+            if read_without_following(Path(path)) not in contents:
+                yield f"{path} was edited since"
+        except RemedyError as error:
+            yield str(error)
+
+
+def _known_contents(actions: Iterable[Action]) -> dict[str, set[bytes | None]]:
+    """Every content that the plan itself gives daemon.json at some point."""
     known: dict[str, set[bytes | None]] = {}
     for action in actions:
         if isinstance(action, SwitchUserlandProxy):
@@ -35,12 +65,7 @@ def _daemon_json(actions: list[Action]) -> Iterator[str]:
         else:
             continue
         known.setdefault(action.path, set()).update(content.raw for content in contents)
-    for path, contents_seen in known.items():
-        try:
-            if read_without_following(Path(path)) not in contents_seen:
-                yield f"{path} was edited since"
-        except RemedyError as error:
-            yield str(error)
+    return known
 
 
 def _sysctls(actions: list[Action]) -> Iterator[str]:

@@ -1,51 +1,56 @@
-"""The guard of `--confirm-within`: a systemd timer that rolls back unless the run is confirmed in time.
+"""The guard of `--confirm-within`: a systemd service that rolls back unless the run is confirmed in time.
 
-It is no child of the terminal: unit files on disk, enabled, so that it outlives the SSH connection, a kill -9 of
-remedy and a reboot (a timer that was missed while the host was down fires at boot: Persistent=true). It is armed
-before the first change and removed by confirm and rollback.
+It is no child of the terminal: a unit file on disk, enabled and started before the first change, so that it outlives
+the SSH connection, a kill -9 of remedy and a reboot. It sleeps until the deadline; killed, it is started again; after a
+reboot it starts with the host. confirm, rollback and it itself, when it is done, remove it without a trace.
+
+Not a timer: one that was missed while the host was down fires only with a time stamp that systemd keeps elsewhere, and
+one that has fired does not come back for a rollback that a power cut has ended.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 
 from remedy.apply.journal import utc_now
 from remedy.apply.lock import host_lock
+from remedy.apply.model import RunReport
+from remedy.apply.progress import Progress
 from remedy.apply.runs import Run, run_named
 from remedy.apply.settings import Settings
-from remedy.errors import LockHeldError, RefusedError, RemedyError
+from remedy.errors import RefusedError, RemedyError
 from remedy.host.commands import run_command
-from remedy.host.files import remove_durably, write_atomically
+from remedy.host.files import TEMPORARY_SUFFIX, remove_durably, write_atomically
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+WANTS = "multi-user.target.wants"
 SYSTEMD_IS_INIT = Path("/run/systemd/system")
 LOCK_PATIENCE_SECONDS = 600.0
+LONGEST_SLEEP_SECONDS = 5.0  # the wall clock may be set meanwhile
+EXIT_NOT_DONE = 4
 
+# Type=exec and oneshot with Restart= are newer than some hosts. A rollback that fails is tried a few times.
 _SERVICE = """\
 [Unit]
-Description=remedy: roll back run {run} unless it was confirmed
+Description=remedy: roll back run {run} unless it is confirmed in time
 After=docker.service
+StartLimitIntervalSec=600
+StartLimitBurst=6
 
 [Service]
-Type=oneshot
+Type=simple
 ExecStart={command}
-"""
-
-_TIMER = """\
-[Unit]
-Description=remedy: deadline of run {run}
-
-[Timer]
-OnCalendar={deadline}
-AccuracySec=50ms
-Persistent=true
+Restart=on-failure
+RestartSec=5
 
 [Install]
-WantedBy=timers.target
+WantedBy=multi-user.target
 """
+# Told to whoever removes the unit: the directory of links did not exist before.
+_MADE_DIRECTORY = f"\n[X-Remedy]\nMade={WANTS}\n"
 
 
 def check_guard_possible() -> None:
@@ -53,13 +58,13 @@ def check_guard_possible() -> None:
     if not SYSTEMD_IS_INIT.is_dir():
         raise RefusedError(
             "--confirm-within needs systemd",
-            why="the guard that rolls back is a systemd timer, so that it outlives this process and a reboot",
+            why="the guard that rolls back is a systemd service, so that it outlives this process and a reboot",
             next_step="apply without --confirm-within; `remedy rollback` undoes it at any time",
         )
 
 
-def arm_guard(run_id: str, deadline: datetime, settings: Settings) -> None:
-    """Install and start the timer. Raises CommandError, OSError."""
+def arm_guard(run_id: str, settings: Settings) -> None:
+    """Install and start the guard. It reads the deadline from the journal. Raises CommandError, OSError."""
     arguments = (
         sys.executable,
         "-m",
@@ -69,64 +74,95 @@ def arm_guard(run_id: str, deadline: datetime, settings: Settings) -> None:
         settings.socket,
         settings.daemon_json_path,
     )
-    service = _SERVICE.format(run=run_id, command=" ".join(_quoted(word) for word in arguments))
-    timer = _TIMER.format(run=run_id, deadline=f"{deadline:%Y-%m-%d %H:%M:%S} UTC")
-    write_atomically(_unit(run_id, "service"), service.encode(), mode=0o644)
-    write_atomically(_unit(run_id, "timer"), timer.encode(), mode=0o644)
-    run_command(["systemctl", "daemon-reload"])
-    run_command(["systemctl", "enable", "--now", _unit(run_id, "timer").name])
+    unit = _SERVICE.format(run=run_id, command=" ".join(_quoted(word) for word in arguments))
+    if not (UNIT_DIRECTORY / WANTS).exists():
+        unit += _MADE_DIRECTORY
+    path = _unit(run_id)
+    write_atomically(path, unit.encode(), mode=0o644)
+    run_command(["systemctl", "enable", "--now", path.name])
 
 
-def disarm_guard(run_id: str) -> None:
-    """Stop and remove the timer, if it is there. Raises CommandError, OSError."""
-    timer, service = _unit(run_id, "timer"), _unit(run_id, "service")
-    if not timer.exists() and not service.exists():
+def disarm_guard(run_id: str, *, by_itself: bool = False) -> None:
+    """Stop and remove the guard, if it is there. by_itself: it is the guard that calls, and ends anyway.
+
+    The unit file goes last, so that what a kill leaves is found again. Raises CommandError, OSError.
+    """
+    path = _unit(run_id)
+    link = UNIT_DIRECTORY / WANTS / path.name
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    if not any(left.is_symlink() or left.exists() for left in (path, link, temporary)):
         return
-    run_command(["systemctl", "disable", "--now", timer.name], check=False)
-    remove_durably(timer)
-    remove_durably(service)
-    # The time stamp that a persistent timer keeps.
-    remove_durably(Path("/var/lib/systemd/timers") / f"stamp-{timer.name}")
+    made_directory = _has_made_directory(path)
+    if not by_itself:
+        run_command(["systemctl", "stop", path.name], check=False)
+    remove_durably(link)
+    if made_directory:
+        with suppress(OSError):  # somebody else's link is in it now
+            link.parent.rmdir()
+    remove_durably(temporary)
+    remove_durably(path)
     run_command(["systemctl", "daemon-reload"])
-    run_command(["systemctl", "reset-failed", service.name], check=False)
+    run_command(["systemctl", "reset-failed", path.name], check=False)
 
 
-def keep_watch(run_id: str, settings: Settings) -> None:
-    """What the timer starts: wait for the run's process and its deadline, then roll back unless confirmed.
+def remove_guard(run_id: str, progress: Progress, *, by_itself: bool = False) -> None:
+    """disarm_guard at the end of a run that is put back: should it fail, the guard finds nothing left to do."""
+    try:
+        disarm_guard(run_id, by_itself=by_itself)
+    except (RemedyError, OSError) as error:
+        progress.warn(f"the guard of run {run_id} could not be removed: {error}")
+
+
+def keep_watch(run_id: str, settings: Settings) -> RunReport | None:
+    """What the unit runs: wait for the deadline, then roll back unless the run was confirmed or undone.
 
     A run that is still at work holds the lock; one that was killed does not, and is rolled back at its deadline.
     """
-    while (wait := _seconds_left(run_named(settings, run_id))) is not None:
-        if wait > 0:
-            time.sleep(wait)
+    while (left := seconds_left(run_named(settings, run_id))) is not None:
+        if left > 0:
+            time.sleep(min(left, LONGEST_SLEEP_SECONDS))
             continue
-        if _roll_back_if_due(run_id, settings):
-            return
-    disarm_guard(run_id)
+        report = _roll_back_if_due(run_id, settings)
+        if report is not None:
+            return report
+    disarm_guard(run_id, by_itself=True)
+    return None
 
 
-def _seconds_left(run: Run) -> float | None:
+def seconds_left(run: Run) -> float | None:
     """Until the deadline; None when there is nothing left to guard."""
     if run.state not in ("open", "pending", "rollback-incomplete") or run.deadline is None:
         return None
     return (run.deadline - utc_now()).total_seconds()
 
 
-def _roll_back_if_due(run_id: str, settings: Settings) -> bool:
-    """False when the run's process was still at work: its new deadline has to be looked at."""
+def _roll_back_if_due(run_id: str, settings: Settings) -> RunReport | None:
+    """None when the run's process was still at work: its new deadline has to be looked at.
+
+    It writes over foreign changes too (the overwritten file is kept beside the journal): the operator may have
+    locked himself out, and nobody is there to ask.
+    """
     from remedy.apply.rollback import roll_back_locked
 
     with host_lock(settings, f"guard of run {run_id}"):
         run = run_named(settings, run_id)
-        left = _seconds_left(run)
+        left = seconds_left(run)
         if left is None or left > 0:
-            return False
-        roll_back_locked(run, settings=settings, on_event=lambda _: None, command="guard", why="it was not confirmed")
-        return True
+            return None
+        return roll_back_locked(
+            run, settings=settings, on_event=lambda _: None, command="guard", force=True, why="it was not confirmed"
+        )
 
 
-def _unit(run_id: str, kind: str) -> Path:
-    return UNIT_DIRECTORY / f"remedy-guard-{run_id}.{kind}"
+def _unit(run_id: str) -> Path:
+    return UNIT_DIRECTORY / f"remedy-guard-{run_id}.service"
+
+
+def _has_made_directory(path: Path) -> bool:
+    try:
+        return path.read_text().endswith(_MADE_DIRECTORY)
+    except FileNotFoundError:
+        return False
 
 
 def _quoted(word: str) -> str:
@@ -139,9 +175,12 @@ def main() -> None:
     run_id, state_dir, socket, daemon_json = sys.argv[1:5]
     settings = Settings(Path(state_dir), socket, daemon_json, lock_timeout_seconds=LOCK_PATIENCE_SECONDS)
     try:
-        keep_watch(run_id, settings)
-    except (RemedyError, LockHeldError) as error:
+        report = keep_watch(run_id, settings)
+    except RemedyError as error:
         sys.exit(f"remedy guard of run {run_id}: {error}")
+    if report is not None and report.exit_code:
+        sys.stderr.write(f"remedy guard of run {run_id}: {report.message}\n")
+        sys.exit(EXIT_NOT_DONE)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,9 @@ class Journal:
     def __init__(self, path: Path, clock: Clock = utc_now) -> None:
         self.path = path
         self._clock = clock
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
+        self._cut_half_line()
 
     @classmethod
     def create(cls, directory: Path, clock: Clock = utc_now) -> Journal:
@@ -64,6 +65,13 @@ class Journal:
         except OSError:
             os.ftruncate(self._descriptor, size)  # no half line for the next record to be glued to
             raise
+
+    def _cut_half_line(self) -> None:
+        """A kill in the middle of a write leaves half a line; the next record must not be glued to it."""
+        size = os.fstat(self._descriptor).st_size
+        whole = os.pread(self._descriptor, size, 0).rfind(b"\n") + 1
+        if whole != size:
+            os.ftruncate(self._descriptor, whole)
 
     def close(self) -> None:
         """Close the file."""

@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from remedy.apply.settings import Settings
-from remedy.errors import LockHeldError
+from remedy.errors import InputError, LockHeldError
 from remedy.host.files import make_private_directory
+
+# `remedy status` looks whether the lock is held by taking it for an instant: that is nobody at work.
+PATIENCE_SECONDS = 0.3
+LOOK_SECONDS = 0.1
 
 
 @contextmanager
 def host_lock(settings: Settings, purpose: str) -> Iterator[None]:
-    """Hold the host's lock. Raises LockHeldError, which names the holder, after settings.lock_timeout_seconds."""
+    """Hold the host's lock. Raises LockHeldError, which names the holder, after settings.lock_timeout_seconds.
+
+    Raises InputError when remedy cannot keep its state there (a full or read-only file system).
+    """
     from filelock import FileLock, Timeout
 
-    make_private_directory(settings.state_dir)
     lock = FileLock(settings.state_dir / "lock", mode=0o600)
     note = settings.state_dir / "lock-holder.json"
     try:
-        lock.acquire(timeout=settings.lock_timeout_seconds, poll_interval=0.05)
+        make_private_directory(settings.state_dir)
+        lock.acquire(timeout=max(settings.lock_timeout_seconds, PATIENCE_SECONDS), poll_interval=0.05)
     except Timeout as error:
         raise LockHeldError(
             "another remedy is at work on this host",
@@ -31,12 +38,19 @@ def host_lock(settings: Settings, purpose: str) -> Iterator[None]:
             why=_holder(note),
             next_step="wait until it is done; `remedy status` shows what it did",
         ) from error
+    except OSError as error:
+        raise InputError(
+            "remedy cannot keep its state",
+            where=str(settings.state_dir),
+            why=error.strerror,
+            next_step="make room there, or the file system writable; nothing was changed",
+        ) from error
     try:
-        note.write_text(json.dumps({"pid": os.getpid(), "doing": purpose, "since": datetime.now(UTC).isoformat()}))
-        note.chmod(0o600)
+        _sign(note, purpose)
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
         lock.release()
 
 
@@ -49,11 +63,18 @@ def lock_is_held(settings: Settings) -> bool:
         return False
     lock = FileLock(path, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK_SECONDS, poll_interval=0.01)
     except Timeout:
         return True
     lock.release()
     return False
+
+
+def _sign(note: Path, purpose: str) -> None:
+    # Only for whoever finds the lock held: a full disk must not keep a rollback from working.
+    with suppress(OSError):
+        note.write_text(json.dumps({"pid": os.getpid(), "doing": purpose, "since": datetime.now(UTC).isoformat()}))
+        note.chmod(0o600)
 
 
 def _holder(note: Path) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from remedy.apply.guard import disarm_guard
-from remedy.apply.journal import utc_now
+from remedy.apply.guard import disarm_guard, seconds_left
 from remedy.apply.lock import host_lock
 from remedy.apply.model import RunReport
 from remedy.apply.preflight import check_may_change, raise_if_waiting
@@ -27,11 +26,12 @@ def confirm_run(settings: Settings) -> RunReport:
             return _report(run, f"run {run.id} is confirmed already")
         if run.state != "pending":
             raise_if_waiting(run)
-        if run.deadline is not None and utc_now() > run.deadline:
+        left = seconds_left(run)
+        if left is not None and left <= 0:
             raise InputError(
                 f"the deadline of run {run.id} has passed",
-                why="its guard is rolling it back",
-                next_step="remedy status, and apply again",
+                why="its guard rolls it back",
+                next_step="remedy status; should the run still wait in a minute: remedy rollback",
             )
         journal = run.journal()
         journal.write("confirmed")

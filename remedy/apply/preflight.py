@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -26,6 +27,7 @@ from remedy.plan.basis import basis_of, changed_items
 from remedy.plan.model import HoldLiveRestore, Plan, RemoveRules, SwitchUserlandProxy, WriteRules
 
 CHANGES_SHOWN = 8
+NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 def check_may_change(settings: Settings, what: str) -> None:
@@ -106,7 +108,7 @@ def _check_daemon_json(action: SwitchUserlandProxy | HoldLiveRestore, facts: Hos
     raw = action.content.raw or b""
     try:
         if path.parent.exists():
-            check_writable(path, len(raw))
+            _prove_writable(path, len(raw))
     except OSError as error:
         raise InputError(
             f"{path} cannot be written",
@@ -116,6 +118,24 @@ def _check_daemon_json(action: SwitchUserlandProxy | HoldLiveRestore, facts: Hos
         ) from error
     if has_validate(facts.engine.version_tuple):
         context.engine.validate(raw, path)
+
+
+def _prove_writable(path: Path, size: int) -> None:
+    """check_writable by a file without a name, where there is such a thing: a kill leaves nothing of it behind."""
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in NO_NAMELESS_FILES:
+            raise
+        check_writable(path, size)
+        return
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(b"\0" * max(size, 1))
+        file.flush()
+        os.fsync(descriptor)
+    if path.exists():
+        # An immutable file (chattr +i) lets its directory be written, and refuses the rename.
+        os.close(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC))
 
 
 def _check_writer(backend: FirewallBackend) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from remedy.actions.context import ActionContext
-from remedy.apply.foreign import foreign_changes
-from remedy.apply.guard import disarm_guard
+from remedy.apply.foreign import foreign_changes, keep_foreign_file
+from remedy.apply.guard import remove_guard
 from remedy.apply.interrupts import catch_interrupts
 from remedy.apply.journal import Journal
 from remedy.apply.lock import host_lock
@@ -17,7 +17,7 @@ from remedy.apply.progress import OnEvent, Progress
 from remedy.apply.runs import Run, active_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import Undone, undo_run
-from remedy.errors import RefusedError, RemedyError
+from remedy.errors import RefusedError
 from remedy.facts.gather import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
@@ -56,16 +56,18 @@ def roll_back_locked(
     """Undo this run. The caller holds the host's lock. Raises RefusedError over foreign changes unless `force`."""
     plan = run.plan
     facts = _facts_or_none(plan)
-    if not force:
-        _refuse_foreign(run, facts)
+    changes = foreign_changes(run, facts)
+    if changes and not force:
+        raise _foreign_refusal(run, changes)
     journal = run.journal()
     progress = Progress(run.id, on_event)
     try:
         with catch_interrupts(progress.warn) as interrupts:
-            interrupts.is_rolling_back = True
+            interrupts.go_back()
             progress.phase("trying today's connections")
             before = {} if facts is None else probe_all(plan.probes, facts)
-            journal.write("rollback-started", command=command, why=why, force=force)
+            _record(journal, "rollback-started", command=command, why=why, force=force, overwritten=changes)
+            _keep_what_is_overwritten(run, changes, progress)
             progress.phase("putting everything back")
             undone = _undo(run, facts, settings, journal, progress)
             return _finish(run, undone, command, journal, progress, before)
@@ -98,21 +100,39 @@ def _target(name: str | None, settings: Settings) -> Run | None:
 
 
 def _facts_or_none(plan: Plan) -> HostFacts | None:
-    """Today's facts; None when the engine is down, as an interrupted run may have left it."""
+    """Today's facts; None when they cannot be had: the engine is down, as an interrupted run may have left it."""
     try:
         return gather(socket=plan.socket, daemon_json_path=plan.daemon_json_path)
-    except RemedyError:
+    except Exception:  # the host is put back with or without them
         return None
 
 
-def _refuse_foreign(run: Run, facts: HostFacts | None) -> None:
-    changes = foreign_changes(run, facts)
-    if changes:
-        raise RefusedError(
-            f"somebody else changed what run {run.id} changed",
-            why="; ".join(changes),
-            next_step=f"put that change back yourself, or write over it: remedy rollback {run.id} --force",
-        )
+def _foreign_refusal(run: Run, changes: tuple[str, ...]) -> RefusedError:
+    return RefusedError(
+        f"somebody else changed what run {run.id} changed",
+        why="; ".join(changes),
+        next_step=f"put that change back yourself, or write over it: remedy rollback {run.id} --force",
+    )
+
+
+def _keep_what_is_overwritten(run: Run, changes: tuple[str, ...], progress: Progress) -> None:
+    for change in changes:
+        progress.warn(f"written over: {change}")
+    try:
+        kept = keep_foreign_file(run)
+    except OSError as error:
+        progress.warn(f"the edited daemon.json could not be kept: {error.strerror}")
+    else:
+        if kept is not None:
+            progress.note(f"the edited daemon.json is kept as {kept}")
+
+
+def _record(journal: Journal, event: str, **data: Any) -> None:
+    """A full disk must not keep the host from being put back: a journal that says less only means to look again."""
+    try:
+        journal.write(event, **data)
+    except OSError:
+        return
 
 
 def _undo(run: Run, facts: HostFacts | None, settings: Settings, journal: Journal, progress: Progress) -> Undone:
@@ -139,18 +159,17 @@ def _finish(
         message=f"run {run.id} is undone",
     )
     if not undone.is_complete:
-        journal.write("rollback-incomplete", failed=[action.id for action, _ in undone.failed])
-        what = "; ".join(f"{action.summary}: {why}" for action, why in undone.failed)
+        _record(journal, "rollback-incomplete", failed=[failure.action.id for failure in undone.failed])
         return report.model_copy(
             update={
                 "result": "rollback-incomplete",
                 "exit_code": EXIT_INCOMPLETE,
                 "leftover": undone.leftover,
-                "message": f"not everything could be put back: {what}",
+                "message": f"not everything could be put back: {undone.why}",
             }
         )
-    disarm_guard(run.id)
-    journal.write("rolled-back", command=command)
+    _record(journal, "rolled-back", command=command)
+    remove_guard(run.id, progress, by_itself=command == "guard")
     probes, warnings = _probe_again(run.plan, before, progress.phase)
     return report.model_copy(update={"probes": probes, "warnings": warnings})
 

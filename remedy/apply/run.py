@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from remedy.actions.context import ActionContext
 from remedy.actions.registry import executor_for
-from remedy.apply.guard import arm_guard, check_guard_possible, disarm_guard
+from remedy.apply.guard import arm_guard, check_guard_possible, remove_guard
 from remedy.apply.interrupts import Interrupts, catch_interrupts
 from remedy.apply.journal import Journal, utc_now
 from remedy.apply.lock import host_lock
@@ -23,7 +23,7 @@ from remedy.apply.progress import OnEvent, Progress
 from remedy.apply.runs import new_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import undo_run
-from remedy.errors import InputError, InterruptedRunError, RemedyError, VerificationFailedError
+from remedy.errors import InputError, InterruptedRunError, VerificationFailedError
 from remedy.facts.gather import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
@@ -96,10 +96,10 @@ def _act_and_verify(run: _Run) -> RunReport:
         _arm(run)
         _act(run)
         answers = _verify(run)
-        _stop_if_interrupted(run)
+        run.interrupts.keep()
         return _commit(run, answers)
     except Exception as error:  # whatever it is, the host is put back first
-        run.interrupts.is_rolling_back = True
+        run.interrupts.go_back()
         return _put_back(run, error)
 
 
@@ -108,23 +108,18 @@ def _arm(run: _Run) -> None:
     if seconds is not None:
         deadline = utc_now() + timedelta(seconds=seconds)
         run.journal.write("armed", deadline=deadline.isoformat())
-        arm_guard(run.id, deadline, run.settings)
+        arm_guard(run.id, run.settings)
 
 
 def _act(run: _Run) -> None:
     run.progress.phase("making the change")
     for action in run.plan.actions:
-        _stop_if_interrupted(run)
+        run.interrupts.stop_if_asked()
         executor = executor_for(action, run.context)
         run.journal.write("intent", action.id, undo=executor.undo_data())
         with run.progress.step(action):
             executor.apply()
         run.journal.write("done", action.id)
-
-
-def _stop_if_interrupted(run: _Run) -> None:
-    if run.interrupts.first is not None:
-        raise InterruptedRunError(f"stopped by {run.interrupts.first.name}")
 
 
 def _verify(run: _Run) -> dict[Key, Answer | None]:
@@ -166,12 +161,11 @@ def _put_back(run: _Run, error: Exception) -> RunReport:
     message = str(error)
     if not undone.is_complete:
         _write_end(run, "rollback-incomplete", message)
-        message += "\nnot everything could be put back: " + "; ".join(f"{a.summary}: {why}" for a, why in undone.failed)
+        message += f"\nnot everything could be put back: {undone.why}"
         report = _report(run, "rollback-incomplete", EXIT_INCOMPLETE, (), message)
         return report.model_copy(update={"leftover": undone.leftover})
-    if run.settings.confirm_within_seconds is not None:
-        disarm_guard(run.id)
     _write_end(run, "rolled-back" if changed else "failed", message)
+    remove_guard(run.id, run.progress)
     if isinstance(error, InterruptedRunError):
         return _report(run, "interrupted-rolled-back", EXIT_INTERRUPTED, _probes_after(run), message)
     if not changed:
@@ -180,10 +174,10 @@ def _put_back(run: _Run, error: Exception) -> RunReport:
 
 
 def _facts_or_none(plan: Plan) -> HostFacts | None:
-    """Today's facts; None when the engine does not answer: then nothing can be bridged, and nothing is."""
+    """Today's facts; None when they cannot be had (the engine is down): then nothing can be bridged, and nothing is."""
     try:
         return gather(socket=plan.socket, daemon_json_path=plan.daemon_json_path)
-    except RemedyError:
+    except Exception:  # the host is put back with or without them
         return None
 
 

@@ -69,6 +69,11 @@ class Run:
         """The newest record of one of these events."""
         return next((record for record in reversed(self.records) if record.event in events), None)
 
+    @property
+    def begun_ids(self) -> frozenset[str]:
+        """The actions that were ever begun, reverted or not."""
+        return frozenset(r.action for r in self.records if r.event == "intent" and r.action is not None)
+
     def to_undo(self) -> tuple[tuple[Action, dict[str, object]], ...]:
         """The actions that were begun and are not reverted, newest first, each with its undo data."""
         actions = {action.id: action for action in self.plan.actions}
