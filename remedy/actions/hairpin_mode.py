@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
+from remedy.actions.translated_flows import end_flows, is_to_itself
 from remedy.plan.model import SetHairpinMode
 
 SYS_CLASS_NET = Path("/sys/class/net")
@@ -14,8 +15,9 @@ SYS_CLASS_NET = Path("/sys/class/net")
 class HairpinModeAction:
     """Switch it on for the plan's ports; undo what the ports had, and what the engine gave to newer ports."""
 
-    def __init__(self, action: SetHairpinMode, _context: ActionContext) -> None:
+    def __init__(self, action: SetHairpinMode, context: ActionContext) -> None:
         self._action = action
+        self._context = context
 
     def undo_data(self) -> dict[str, object]:
         """Nothing: the plan has the previous modes."""
@@ -31,14 +33,24 @@ class HairpinModeAction:
             write_mode(port.interface, True)
 
     def revert(self, _undo: dict[str, object]) -> None:
-        """A port that came since the plan (a container made again) gets what the engine would have given it."""
+        """Connections of containers to themselves, which would hang, are ended first.
+
+        A port that came since the plan (a container made again) gets what the engine would have given it.
+        """
+        modes = dict(self._modes_before())
+        if any(read_mode(interface) and not mode for interface, mode in modes.items()):
+            end_flows(self._context, is_to_itself)
+        for interface, mode in modes.items():
+            write_mode(interface, mode)
+
+    def _modes_before(self) -> Iterator[tuple[str, bool]]:
         previous = {port.interface: port.previous for port in self._action.ports}
         for bridge in self._action.bridges:
             for interface in _ports_of(bridge):
                 if interface in previous:
-                    write_mode(interface, previous[interface])
+                    yield interface, previous[interface]
                 elif self._action.userland_proxy_after_undo:
-                    write_mode(interface, False)
+                    yield interface, False
 
 
 def read_mode(interface: str) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remedy.actions.context import ActionContext
+from remedy.actions.translated_flows import end_flows, is_from_loopback
 from remedy.host.sysctls import read_sysctl, write_sysctl
 from remedy.plan.model import SetSysctls
 
@@ -10,8 +11,9 @@ from remedy.plan.model import SetSysctls
 class SysctlsAction:
     """Write `values`; undone by `previous`. An interface that is gone took its sysctl along."""
 
-    def __init__(self, action: SetSysctls, _context: ActionContext) -> None:
+    def __init__(self, action: SetSysctls, context: ActionContext) -> None:
         self._action = action
+        self._context = context
 
     def undo_data(self) -> dict[str, object]:
         """Nothing: the plan has the previous values."""
@@ -26,8 +28,14 @@ class SysctlsAction:
         restore_sysctls(self._action.values)
 
     def revert(self, _undo: dict[str, object]) -> None:
-        """Raises OSError."""
+        """Connections from loopback that would hang without route_localnet are ended first. Raises OSError."""
+        if any(_takes_loopback_away(name, value) for name, value in self._action.previous.items()):
+            end_flows(self._context, is_from_loopback)
         restore_sysctls(self._action.previous)
+
+
+def _takes_loopback_away(name: str, value: str) -> bool:
+    return name.endswith(".route_localnet") and value == "0" and read_sysctl(name) not in ("0", None)
 
 
 def restore_sysctls(values: dict[str, str]) -> None:

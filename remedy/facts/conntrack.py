@@ -1,7 +1,7 @@
 """The conntrack table: how full it is, and which of its flows go through a published port.
 
 Entries come over ctnetlink: `conntrack` is rarely installed, and /proc/net/nf_conntrack takes time that
-grows with the square of the table's size before Linux 6.15. Nobody else's traffic is kept.
+grows with the square of the table's size on kernels before 2025. Nobody else's traffic is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _NFGENMSG_ANY_FAMILY = b"\0\0\0\0"
 # A message is its netlink header, an nfgenmsg, then the attributes, the original tuple first.
 _BYTES_BEFORE_ATTRIBUTES = 20
 _SEEN_REPLY = 1 << 1
-_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+TCP = 6
+_PROTOCOLS = {TCP: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _TCP_STATES = (
     "NONE",
     "SYN_SENT",
@@ -155,7 +156,7 @@ def _flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[_Flow, tup
                 reply_source,
                 reply_destination,
                 reply_source_port,
-                _tcp_state(datagram, match) if protocol[0] == 6 else None,
+                _tcp_state(datagram, match) if protocol[0] == TCP else None,
                 bool(status[3] & _SEEN_REPLY),
             )
             yield flow, (source_port, reply_destination_port)
