@@ -162,7 +162,9 @@ def _interrupt(*_: object) -> None:
 def _become(name: str, command: list[str]) -> None:
     """Replace this process, so that signals, terminal and exit status are the program's own."""
     from remedy.lab import External, find_host, find_layout
+    from remedy.lab.requirements import check_root
 
+    check_root()
     # With options passed on, the separator itself arrives as the first word.
     arguments = command[1:] if command[:1] == ["--"] else command
     place = External(find_layout()) if name == "external" else find_host(name)

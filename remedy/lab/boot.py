@@ -11,7 +11,7 @@ from pathlib import Path
 
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
-from remedy.lab.cgroups import JOIN, make_place, remove_cgroup
+from remedy.lab.cgroups import INIT_SCRIPTS, joining, make_place, remove_cgroup
 from remedy.lab.inner_paths import UpperLayer
 from remedy.lab.interpreter import install_remedy
 from remedy.lab.layout import Layout, Place
@@ -19,7 +19,7 @@ from remedy.lab.namespaces import init_pid
 from remedy.lab.records import HostRecord, external_address4, external_address6
 from remedy.lab.switch import switch_pid, unplug
 
-_BOOT = JOIN.with_name("boot.sh")
+_BOOT = INIT_SCRIPTS / "boot.sh"
 _BOOT_TIMEOUT_SECONDS = 60.0
 _ALTERNATIVES = tuple(f"{family}{tool}" for family in ("iptables", "ip6tables") for tool in ("", "-save", "-restore"))
 _ENGINE_PLACES = ("/usr/sbin", "/usr/bin", "/usr/libexec/docker", "/usr/lib/docker", "/usr/local/sbin")
@@ -44,12 +44,13 @@ WantedBy=multi-user.target
 def prepare_host(layout: Layout, record: HostRecord, template: Path | None) -> None:
     """Fill the host's directory: overlay, identity, the topology's files, Docker's template."""
     directory = layout.host_directory(record.name)
+    make_place(layout, layout.host_place(record.name))
     for part in ("upper", "work", "root", "containerd"):
         (directory / part).mkdir()
     if template is None:
         (directory / "docker").mkdir(mode=0o710)
     else:
-        _copy_template(template, directory / "docker")
+        _copy_template(layout.host_place(record.name), template, directory / "docker")
     upper = UpperLayer(record.rootfs, directory / "upper")
     _write_identity(upper, record)
     _write_firewall(upper, record)
@@ -75,12 +76,8 @@ def start_host(layout: Layout, record: HostRecord) -> int:
     namespaces = ["--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--propagation=private"]
     gateways = [str(external_address4().ip), str(external_address6().ip)]
     boot = [record.name, str(record.rootfs), port_name(record), f"/proc/{switch}/ns/net", *gateways]
-    run_command(
-        [
-            *("sh", str(JOIN), str(place.machine), "env", f"--chdir={directory}"),
-            *("unshare", *namespaces, "--", "setsid", "--fork", "sh", str(_BOOT), *boot),
-        ]
-    )
+    unshare = ["unshare", *namespaces, "--", "setsid", "--fork", "sh", str(_BOOT), *boot]
+    run_command(joining(place.machine, "env", f"--chdir={directory}", *unshare))
     try:
         return _wait_for_docker(place, time.monotonic() + _BOOT_TIMEOUT_SECONDS)
     except (OSError, CommandError) as error:
@@ -138,17 +135,22 @@ def _ping(path: Path, timeout: float) -> bool:
         return connection.recv(64).split(b" ")[1:2] == [b"200"]
 
 
-def _copy_template(template: Path, docker: Path) -> None:
+def _copy_template(place: Place, template: Path, docker: Path) -> None:
     """A host's own copy, but for the image's files: nobody writes to a layer, so they are shared by hard links."""
+
+    def copy(*arguments: str) -> None:
+        run_command(joining(place.visitors, "cp", "--archive", *arguments), timeout=300)
+
     docker.mkdir()
     shutil.copystat(template, docker)
     layers = template / "overlay2"
     own = [str(entry) for entry in template.iterdir() if entry != layers]
-    run_command(["cp", "--archive", "--reflink=auto", f"--target-directory={docker}", *own], timeout=60)
+    into = f"--target-directory={docker}"
+    copy(into, *own)
     try:
-        run_command(["cp", "--archive", "--link", f"--target-directory={docker}", str(layers)], timeout=60)
+        copy("--link", into, str(layers))
     except CommandError:  # The cache is on another file system.
-        run_command(["cp", "--archive", f"--target-directory={docker}", str(layers)], timeout=300)
+        copy("--reflink=auto", into, str(layers))
 
 
 def _console(directory: Path) -> str:

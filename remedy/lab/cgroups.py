@@ -17,8 +17,7 @@ from pathlib import Path
 from remedy.errors import LabError
 from remedy.lab.layout import Layout, Place
 
-# join.sh CGROUP PROGRAM [ARGUMENT...]
-JOIN = Path(__file__).parent / "init" / "join.sh"
+INIT_SCRIPTS = Path(__file__).parent / "init"
 
 _KILL_TIMEOUT_SECONDS = 10.0
 
@@ -39,6 +38,11 @@ def make_place(layout: Layout, place: Place) -> None:
             # Best effort: without a controller containers only lack that limit.
             with suppress(OSError):
                 (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def joining(cgroup: Path, *arguments: str) -> list[str]:
+    """The command that runs a program in a cgroup, from its first instruction on."""
+    return ["sh", str(INIT_SCRIPTS / "join.sh"), str(cgroup), *arguments]
 
 
 def processes(path: Path) -> list[int]:

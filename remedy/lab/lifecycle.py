@@ -32,7 +32,7 @@ from remedy.lab.records import (
     this_process,
     write_record,
 )
-from remedy.lab.requirements import check_machine
+from remedy.lab.requirements import check_machine, check_root
 from remedy.lab.rootfs import host_rootfs
 from remedy.lab.switch import ensure_switch, remove_switch, route_external
 from remedy.lab.template import docker_template
@@ -75,6 +75,8 @@ def lab_up(  # noqa: PLR0913
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("firewall", firewall, FIREWALLS)
+    if engine_directory is not None and not engine_directory.is_dir():
+        raise LabError("there is no such directory of executables", where=str(engine_directory))
     order = Order(
         check_host_name(name),
         engine,
@@ -108,6 +110,7 @@ def all_hosts(layout: Layout | None = None) -> list[Host]:
 
 def take_down(layout: Layout, name: str) -> None:
     """Remove a host, whole or half made. LabError when there is none of that name."""
+    check_root()
     if name not in host_names(layout):
         get_record(layout, name)  # raises, and says which hosts there are
     with suppress(FileNotFoundError), locked(layout.host_directory(name)):
@@ -117,6 +120,7 @@ def take_down(layout: Layout, name: str) -> None:
 
 def take_all_down(layout: Layout) -> list[str]:
     """Remove every host of the lab, and the lab; the names of the hosts."""
+    check_root()
     names = host_names(layout)
     for name in names:
         with suppress(FileNotFoundError), locked(layout.host_directory(name)):
@@ -130,6 +134,7 @@ def prune(layout: Layout) -> list[str]:
 
     Hosts that an operator brought up stay, and so does everything that a live process is working on.
     """
+    check_root()
     removed = clean_builds(layout.cache)
     for name in host_names(layout):
         with _free_host(layout, name) as is_ours:
@@ -143,6 +148,7 @@ def prune(layout: Layout) -> list[str]:
 
 def reboot_host(layout: Layout, name: str, *, hard: bool = False) -> Host:
     """Shut a host down and start it again; a host that does not run is only started."""
+    check_root()
     record = get_record(layout, name)
     with locked(layout.host_directory(name)):
         host = Host(layout, record)
@@ -190,6 +196,8 @@ def _claimed(layout: Layout, order: Order, rootfs: Path) -> Iterator[HostRecord]
                 raise LabError(f"there is a lab host {order.name!r} already", next_step=f"remedy lab down {order.name}")
             directory.mkdir(parents=True)
             descriptor = try_lock(directory)
+            if descriptor is None:
+                raise LabError(f"another process removes {order.name!r} at this moment")
             record = HostRecord(
                 name=order.name,
                 engine=order.engine,
@@ -265,7 +273,8 @@ def _remove_stray_cgroups(layout: Layout, names: list[str]) -> None:
 def _free_host(layout: Layout, name: str) -> Iterator[bool]:
     """Whether the host's lock could be had; it is held meanwhile."""
     descriptor = None
-    with suppress(FileNotFoundError):
+    # With the lab's lock, since a new host's directory is there a moment before its own lock.
+    with suppress(FileNotFoundError), locked(layout.directory):
         descriptor = try_lock(layout.host_directory(name))
     try:
         yield descriptor is not None

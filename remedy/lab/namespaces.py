@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from remedy.lab.cgroups import JOIN, all_processes, processes
+from remedy.lab.cgroups import all_processes, joining, processes
 from remedy.lab.layout import Place
 
 _HOST_NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
@@ -68,24 +68,24 @@ def host_command(
     place: Place, pid: int, arguments: Sequence[str], *, environment: dict[str, str] | None = None
 ) -> list[str]:
     """The command that runs `arguments` inside the host whose init is `pid`; it dies with its caller."""
-    return [
-        *("sh", str(JOIN), str(place.visitors)),
+    return joining(
+        place.visitors,
         *("nsenter", f"--target={pid}", *_HOST_NAMESPACES, "--"),
         *("env", "-i", *_variables(_CLEAN_ENVIRONMENT, environment)),
         # Without this a client that is killed (a timeout, kill -9) leaves its program running in the host.
         *("setpriv", "--pdeathsig", "KILL", "--", *arguments),
-    ]
+    )
 
 
 def external_command(
     place: Place, pid: int, arguments: Sequence[str], *, environment: dict[str, str] | None = None
 ) -> list[str]:
     """The command that runs a program of the machine on the external machine's network."""
-    return [
-        *("sh", str(JOIN), str(place.visitors)),
+    return joining(
+        place.visitors,
         *("nsenter", f"--target={pid}", *_EXTERNAL_NAMESPACES, "--"),
         *("env", *_variables({}, environment), "setpriv", "--pdeathsig", "KILL", "--", *arguments),
-    ]
+    )
 
 
 def _variables(base: dict[str, str], more: dict[str, str] | None) -> list[str]:

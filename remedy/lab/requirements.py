@@ -34,6 +34,12 @@ def check_machine() -> None:
         raise LabError("the lab cannot run here", why="; ".join(missing))
 
 
+def check_root() -> None:
+    """Raise LabError unless this is root: everything that changes a lab needs it."""
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root", next_step="sudo")
+
+
 def _missing_rights() -> list[str]:
     return [] if os.geteuid() == 0 else ["root is needed"]
 

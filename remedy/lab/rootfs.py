@@ -15,7 +15,7 @@ from pathlib import Path
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
 from remedy.lab.builds import Say, Workplace, build_once, heartbeat
-from remedy.lab.cgroups import JOIN
+from remedy.lab.cgroups import joining
 
 _IMAGE_FILES = Path(__file__).parent / "image"
 _BUILD_TIMEOUT_SECONDS = 1800.0
@@ -91,7 +91,8 @@ def image_archive(cache: Path, say: Say) -> Path:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         _install_image_files(root)
         archive = workplace.directory / "image.tar"
-        run_command(["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."], timeout=120)
+        pack = ["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."]
+        run_command(joining(workplace.cgroup, *pack), timeout=120)
         return archive
 
     return build_once(cache, "images", key, make, say)
@@ -129,7 +130,7 @@ def _bootstrap(recipe: Recipe, root: Path, workplace: Workplace, say: Say, text:
     ]
     try:
         with heartbeat(say, f"building the {text}", lambda: _last_line(log)):
-            run_command(["sh", str(JOIN), str(workplace.cgroup), *command], timeout=_BUILD_TIMEOUT_SECONDS)
+            run_command(joining(workplace.cgroup, *command), timeout=_BUILD_TIMEOUT_SECONDS)
     except CommandError as error:
         raise LabError(
             f"the {text} could not be built",

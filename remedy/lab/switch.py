@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
-from remedy.lab.cgroups import JOIN, make_place, processes, remove_cgroup
+from remedy.lab.cgroups import INIT_SCRIPTS, joining, make_cgroup, make_place, processes, remove_cgroup
 from remedy.lab.layout import Layout, Place
 from remedy.lab.records import external_address4, external_address6
 
-_HOLD = JOIN.with_name("hold.sh")
+_HOLD = INIT_SCRIPTS / "hold.sh"
 
 
 def ensure_switch(layout: Layout) -> None:
     """Make the switch and the external machine unless they run. Call it with the lab's lock held."""
-    if switch_pid(layout) is not None and external_pid(layout) is not None:
+    # A cgroup without processes, made last: it goes with the switch, whoever removes that.
+    ready = layout.switch_place.cgroup / "ready"
+    if ready.exists() and switch_pid(layout) is not None and external_pid(layout) is not None:
         return
     remove_switch(layout)
     switch = _start_holder(layout, layout.switch_place, "switch")
@@ -34,6 +36,7 @@ def ensure_switch(layout: Layout) -> None:
     _in_net(external, "ip", "link", "set", "eth0", "up")
     _in_net(external, "ip", "address", "add", str(external_address4()), "dev", "eth0")
     _in_net(external, "ip", "address", "add", str(external_address6()), "dev", "eth0", "nodad")
+    make_cgroup(ready)
 
 
 def remove_switch(layout: Layout) -> None:
@@ -72,7 +75,7 @@ def route_external(layout: Layout, subnet: str, address: str) -> None:
 def _start_holder(layout: Layout, place: Place, name: str) -> int:
     make_place(layout, place)
     command = ["unshare", "--net", "--uts", "--", "setsid", "--fork", "sh", str(_HOLD), name]
-    run_command(["sh", str(JOIN), str(place.machine), *command])
+    run_command(joining(place.machine, *command))
     pids = processes(place.machine)
     if not pids:
         raise LabError(f"the lab's {name} does not start", why="the kernel refused a network or uts namespace")
