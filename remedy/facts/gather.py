@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from remedy import __version__
+from remedy.facts.answers import EngineAnswers, ask_engine
 from remedy.facts.bridges import parse_bridge_ports, with_containers
 from remedy.facts.conntrack import read_conntrack
-from remedy.facts.containers import parse_container
 from remedy.facts.daemon_json import read_daemon_json
 from remedy.facts.engine import (
     ENGINE_PROGRAM,
@@ -28,7 +27,7 @@ from remedy.facts.engine import (
     find_proxy_setting,
     parse_engine,
 )
-from remedy.facts.engine_api import EngineApi, endpoint_of, is_local
+from remedy.facts.engine_api import endpoint_of, is_local
 from remedy.facts.engine_rules import ACCEPTS_BYTE_ORDER_MARK, flag_value
 from remedy.facts.firewall import choose_backend, proxy_witnesses, read_firewall
 from remedy.facts.haproxy import HAPROXY_PROGRAM, read_haproxies
@@ -38,7 +37,6 @@ from remedy.facts.model import (
     Address,
     BridgePort,
     ConntrackFacts,
-    Container,
     DaemonJson,
     EngineFacts,
     FirewallFacts,
@@ -50,7 +48,7 @@ from remedy.facts.model import (
     SystemdFacts,
 )
 from remedy.facts.namespaces import Contents, describe, find_places, read_places
-from remedy.facts.networks import parse_network, with_bridge_addresses
+from remedy.facts.networks import with_bridge_addresses
 from remedy.facts.processes import Process, find_processes, is_on_host
 from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.facts.sysctls import read_sysctls
@@ -77,22 +75,22 @@ _HOST_ITEMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
-    """What the engine's API says."""
-
-    info: dict[str, Any]
-    containers: tuple[Container, ...]
-    networks: tuple[Network, ...]
-    listener_pid: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Started:
     """What is being read while the namespaces are."""
 
     firewall: Future[FirewallFacts]
     systemd: Future[SystemdFacts]
     haproxies: Future[tuple[HaproxyFacts, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _NetworkState:
+    """What the kernel says of the network."""
+
+    namespaces: tuple[NetNamespace, ...]
+    bridge_ports: tuple[BridgePort, ...]
+    sysctls: dict[str, str]
+    conntrack: ConntrackFacts
 
 
 def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAEMON_JSON) -> HostFacts:
@@ -117,22 +115,15 @@ def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAE
 def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: Notes) -> HostFacts:
     programs = (ENGINE_PROGRAM, PROXY_PROGRAM, HAPROXY_PROGRAM, FIREWALLD_PROGRAM)
     found = pool.submit(notes.attempt, "processes", (), partial(find_processes, programs))
-    engine = _ask_engine(endpoint, pool, notes)
+    engine = ask_engine(endpoint, pool, notes)
     processes = found.result()
     process = find_engine_process(engine.listener_pid, _named(processes, ENGINE_PROGRAM))
     _note_gaps(engine, process, notes)
     started = _start_reading(engine, process, processes, pool, notes)
 
-    places = notes.attempt("namespaces", (), partial(find_places, engine.containers, notes))
     haproxies = started.haproxies.result()
-    targets = published_targets(engine.containers) | haproxy_targets(haproxies, engine.containers)
-    interest = Interest(published_ports(engine.containers), targets=targets)
-    contents = read_places(places, interest.ports, pool, notes)
-    interest = replace(interest, host_addresses=_host_addresses(contents))
+    network = _read_network_state(engine, haproxies, processes, pool, notes)
     daemon_json = _read_daemon_json(_config_file(daemon_json_path, process), notes)
-    sysctls = read_sysctls(_interfaces(contents))
-    conntrack = pool.submit(notes.attempt, "conntrack", _NO_CONNTRACK, partial(read_conntrack, sysctls, interest))
-    namespaces = describe(contents, interest, [one.pid for one in processes], notes)
     proxies = read_proxies(_named(processes, PROXY_PROGRAM), process.pid if process else None)
     firewall = started.firewall.result()
     witnesses = ProxyWitnesses(process, daemon_json, proxies, engine.containers, proxy_witnesses(firewall))
@@ -147,18 +138,37 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
         daemon_json=_for_engine(daemon_json, engine_facts),
         systemd=started.systemd.result(),
         containers=engine.containers,
-        networks=_with_gateways(engine.networks, namespaces),
+        networks=_with_gateways(engine.networks, network.namespaces),
         docker_proxies=proxies,
-        namespaces=namespaces,
-        bridge_ports=with_containers(_bridge_ports(contents), namespaces, engine.containers),
+        namespaces=network.namespaces,
+        bridge_ports=network.bridge_ports,
         firewall=firewall,
-        sysctls=sysctls,
-        conntrack=conntrack.result(),
+        sysctls=network.sysctls,
+        conntrack=network.conntrack,
         haproxies=haproxies,
     )
 
 
-def _note_gaps(engine: _Engine, process: EngineProcess | None, notes: Notes) -> None:
+def _read_network_state(
+    engine: EngineAnswers, haproxies: Sequence[HaproxyFacts], processes: Sequence[Process], pool: Executor, notes: Notes
+) -> _NetworkState:
+    """Read every namespace, then what needs to be told whose connections count."""
+    targets = published_targets(engine.containers) | haproxy_targets(haproxies, engine.containers)
+    interest = Interest(published_ports(engine.containers), targets=targets)
+    places = notes.attempt("namespaces", (), partial(find_places, engine.containers, notes))
+    contents = read_places(places, interest.ports, pool, notes)
+    interest = replace(interest, host_addresses=_host_addresses(contents))
+    sysctls = read_sysctls(_interfaces(contents))
+    conntrack = pool.submit(notes.attempt, "conntrack", _NO_CONNTRACK, partial(read_conntrack, sysctls, interest))
+    first = [process.pid for process in processes]
+    namespaces = notes.attempt("namespaces", (), partial(describe, contents, interest, first, notes))
+    bridge_ports = notes.attempt(
+        "bridge ports", (), lambda: with_containers(_bridge_ports(contents), namespaces, engine.containers)
+    )
+    return _NetworkState(namespaces, bridge_ports, sysctls, conntrack.result())
+
+
+def _note_gaps(engine: EngineAnswers, process: EngineProcess | None, notes: Notes) -> None:
     """Say what this way of reading cannot see."""
     if process is None:
         notes.add("engine process", "no process of this host serves the socket: is the engine in another one?")
@@ -179,14 +189,15 @@ def _config_file(path: str, process: EngineProcess | None) -> str:
 
 
 def _start_reading(
-    engine: _Engine, process: EngineProcess | None, processes: Sequence[Process], pool: Executor, notes: Notes
+    engine: EngineAnswers, process: EngineProcess | None, processes: Sequence[Process], pool: Executor, notes: Notes
 ) -> _Started:
     """Start what needs no more than the engine's answers and its process."""
     programs = [one.program for one in processes if is_on_host(one.pid)]
     haproxies = partial(read_haproxies, _named(processes, HAPROXY_PROGRAM), engine.containers)
     systemd = partial(read_systemd, process.pid if process else None)
+    firewall = partial(read_firewall, engine.info, process, programs, notes)
     return _Started(
-        firewall=pool.submit(read_firewall, engine.info, process, programs, notes),
+        firewall=pool.submit(notes.attempt, "firewall", _no_firewall(engine), firewall),
         systemd=pool.submit(notes.attempt, "systemd", SystemdFacts(available=False), systemd),
         haproxies=pool.submit(notes.attempt, "haproxies", (), haproxies),
     )
@@ -194,10 +205,9 @@ def _start_reading(
 
 def _gather_remote(endpoint: str, daemon_json_path: str, pool: Executor, notes: Notes) -> HostFacts:
     """Read what an engine on another host tells; nothing of this host must be mistaken for it."""
-    answers = _ask_engine(endpoint, pool, notes)
+    answers = ask_engine(endpoint, pool, notes)
     for item in _HOST_ITEMS:
         notes.add(item, f"the engine is on another host ({endpoint})")
-    backend = choose_backend(answers.info, None)
     daemon_json = DaemonJson(path=daemon_json_path, exists=False, problem="not read: it is on another host")
     proxy = find_proxy_setting(answers.info, ProxyWitnesses(None, daemon_json, containers=answers.containers))
     return HostFacts(
@@ -213,47 +223,23 @@ def _gather_remote(endpoint: str, daemon_json_path: str, pool: Executor, notes: 
         docker_proxies=(),
         namespaces=(),
         bridge_ports=(),
-        firewall=FirewallFacts(
-            backend=backend.kind,
-            backend_evidence=backend.evidence,
-            iptables_version=None,
-            nft_version=None,
-            tables=(),
-            nft_tables=(),
-        ),
+        firewall=_no_firewall(answers),
         sysctls={},
         conntrack=_NO_CONNTRACK,
         haproxies=(),
     )
 
 
-def _ask_engine(endpoint: str, pool: Executor, notes: Notes) -> _Engine:
-    api = EngineApi(endpoint)
-    try:
-        info, networks = pool.submit(api.info), pool.submit(api.networks)
-        ids = [container["Id"] for container in api.containers()]
-        containers = list(pool.map(partial(_read_container, api, notes), ids))
-        parsed = [_read_network(network, notes) for network in networks.result()]
-        return _Engine(
-            info=info.result(),
-            containers=tuple(sorted((c for c in containers if c is not None), key=lambda item: item.name)),
-            networks=tuple(sorted((n for n in parsed if n is not None), key=lambda network: network.name)),
-            listener_pid=api.listener_pid,
-        )
-    finally:
-        api.close()
-
-
-def _read_container(api: EngineApi, notes: Notes, container_id: str) -> Container | None:
-    def read() -> Container | None:
-        inspect = api.inspect_container(container_id)
-        return None if inspect is None else parse_container(inspect)
-
-    return notes.attempt(f"container {container_id[:12]}", None, read)
-
-
-def _read_network(network: dict[str, Any], notes: Notes) -> Network | None:
-    return notes.attempt(f"network {network.get('Name')}", None, partial(parse_network, network))
+def _no_firewall(engine: EngineAnswers) -> FirewallFacts:
+    backend = choose_backend(engine.info, None)
+    return FirewallFacts(
+        backend=backend.kind,
+        backend_evidence=backend.evidence,
+        iptables_version=None,
+        nft_version=None,
+        tables=(),
+        nft_tables=(),
+    )
 
 
 def _read_daemon_json(path: str, notes: Notes) -> DaemonJson:

@@ -1,7 +1,7 @@
 """Dumps over netlink: one request, all answers. Just what sock_diag and conntrack need.
 
 The kernel's own interface is used where a program would be slower or missing: `conntrack` is rarely
-installed, /proc/net/nf_conntrack takes quadratic time before Linux 6.15, and /proc/net/tcp6 does not say
+installed, /proc/net/nf_conntrack takes quadratic time on kernels before 2025, and /proc/net/tcp6 does not say
 whether a socket takes IPv4 as well.
 """
 
