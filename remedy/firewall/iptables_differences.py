@@ -64,5 +64,5 @@ def _jump(place: str, wanted: OwnChain, rules: Sequence[Rule]) -> Iterator[str]:
     if jumps[0].specification != wanted.jump.text:
         yield f"{place}: the jump to {wanted.name} was changed: {jumps[0].specification}"
     ahead = [rule for rule in rules[: rules.index(jumps[0])] if is_engine_rule(rule)]
-    if ahead:
+    if ahead and wanted.must_lead:
         yield f"{place}: the jump to {wanted.name} stands behind the engine's {ahead[0].specification}"

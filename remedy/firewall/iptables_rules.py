@@ -67,11 +67,16 @@ class OwnRule:
 
 @dataclass(frozen=True, slots=True)
 class OwnChain:
-    """An own chain with its rules, and the jump that leads into it from the top of a built-in chain."""
+    """An own chain with its rules, and the jump that leads into it from the top of a built-in chain.
+
+    must_lead: whether it fails its purpose behind the engine's rules. Translations and accepts do; who masquerades or
+    drops first makes no difference, and engines up to 26.1 insert their own masquerade on top at every start.
+    """
 
     name: str
     jump: OwnRule
     rules: tuple[OwnRule, ...]
+    must_lead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ def _guard_chains(ruleset: Ruleset) -> Iterator[OwnChain]:
             name,
             jump,
             tuple(OwnRule(name, "DROP", what, in_interface=names.interface(bridge)) for bridge in bridges),
+            must_lead=False,
         )
 
 
@@ -154,7 +160,8 @@ def _nat_chains(ruleset: Ruleset, family: Family) -> Iterator[OwnChain]:
         name = names.chain(ruleset.name, part)
         rules = tuple(dict.fromkeys(fill(name, ruleset, redirects, family)))
         if any(rule.target != "RETURN" for rule in rules):
-            yield OwnChain(name, OwnRule(hook, name, names.comment(ruleset.name), matches=matches), rules)
+            jump = OwnRule(hook, name, names.comment(ruleset.name), matches=matches)
+            yield OwnChain(name, jump, rules, must_lead=hook != "POSTROUTING")
 
 
 def _prerouting(chain: str, ruleset: Ruleset, redirects: tuple[Redirect, ...], family: Family) -> Iterator[OwnRule]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +44,8 @@ def test_a_port_of_two_containers_address_is_one_target() -> None:
     targets = next(item for item in table.sets if item.name == "own_targets")
     assert targets.elements == ("tcp . 172.17.0.2 . 8080",)
 
+
+NFT_RECORDS = sorted((Path(__file__).parent / "data").glob("nft-*.json.gz"))
 
 # What nft 1.0.6 printed for a part of such a table, with a foreign rule in it.
 LISTED: list[dict[str, Any]] = json.loads("""[
@@ -143,3 +147,10 @@ def test_every_kind_of_difference_is_told() -> None:
         "table ip remedy_hairpin, set own_bridge: element is missing: x",
         f"table ip remedy_hairpin, set own_bridge: element is not remedy's: {wanted.sets[0].elements[0]}",
     )
+
+
+@pytest.mark.parametrize("record", NFT_RECORDS, ids=lambda path: path.name.removesuffix(".json.gz"))
+def test_what_real_versions_of_nft_list_is_what_was_written(record: Path) -> None:
+    """Recorded by `nft -j list table` of Debian 12, 13 and testing after the ruleset was written there."""
+    recorded = json.loads(gzip.decompress(record.read_bytes()))
+    assert differences(tables(Ruleset.model_validate(recorded["ruleset"])), read_tables(recorded["nftables"])) == ()
