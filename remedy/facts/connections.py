@@ -38,7 +38,7 @@ def merge_connections(
             complete = False
             continue
         first.setdefault(key, connection)
-        counts[key] = counts.get(key, 0) + 1
+        counts[key] = counts.get(key, 0) + socket.count
     merged = [
         connection.model_copy(update={"count": counts[key]}) if counts[key] > 1 else connection
         for key, connection in first.items()

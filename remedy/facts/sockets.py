@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 
 from remedy.facts.model import Address, Protocol
 from remedy.facts.netlink import attributes, dump, messages
@@ -36,10 +38,12 @@ STATES = {
     11: "CLOSING",
     12: "SYN-RECV",
 }
+_TIME_WAIT, _CLOSE, _LISTEN = 6, 7, 10
 _ALL_BUT_CLOSED_TCP = 0x1FFF & ~(1 << 7)
 _UNCONNECTED_UDP = 1 << 7
 _REQUEST = struct.Struct("=BBBBI48x")
 _MESSAGE_BYTES = 72
+_PORTS = struct.Struct("!HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class RawSocket:
     remote_port: int
     inode: int
     v6only: bool | None = None
+    count: int = 1  # of TIME-WAIT connections that differ in the client's port only
 
     @property
     def is_waiting(self) -> bool:
@@ -67,30 +72,48 @@ def read_sockets(ports: Collection[int]) -> list[RawSocket]:
     for protocol, states in ((Protocol.TCP, _ALL_BUT_CLOSED_TCP), (Protocol.UDP, _UNCONNECTED_UDP)):
         for family in _FAMILIES:
             request = _REQUEST.pack(family, _IPPROTO[protocol], 0, 0, states)
-            for datagram in dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request):
-                found.extend(parse_sockets(messages(datagram), protocol, ports))
+            datagrams = dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request)
+            found.extend(parse_sockets(chain.from_iterable(map(messages, datagrams)), protocol, ports))
     return found
 
 
 def parse_sockets(payloads: Iterable[bytes], protocol: Protocol, ports: Collection[int]) -> Iterator[RawSocket]:
-    """Read inet_diag messages; of connections only those with one of `ports` at either end."""
+    """Read inet_diag messages; of connections only those with one of `ports` at either end.
+
+    A busy host has tens of thousands of TIME-WAIT connections, which belong to nobody: those that differ only in
+    the client's port are counted by their bytes, and given once.
+    """
+    past: dict[tuple[object, ...], bytes] = {}
+    counts: Counter[tuple[object, ...]] = Counter()
     for payload in payloads:
         if len(payload) < _MESSAGE_BYTES:
             continue
-        state = STATES.get(payload[1], str(payload[1]))
-        local_port, remote_port = struct.unpack_from("!HH", payload, 4)
-        waiting = state == "LISTEN" or (protocol is Protocol.UDP and state == "CLOSE")
+        local_port, remote_port = _PORTS.unpack_from(payload, 4)
+        if payload[1] == _TIME_WAIT and (local_port in ports or remote_port in ports):
+            server = (local_port, None) if local_port in ports else (None, remote_port)
+            key: tuple[object, ...] = (payload[0], payload[8:40], server)
+            past.setdefault(key, payload)
+            counts[key] += 1
+            continue
+        waiting = payload[1] == _LISTEN or (protocol is Protocol.UDP and payload[1] == _CLOSE)
         if waiting or local_port in ports or remote_port in ports:
-            yield RawSocket(
-                protocol,
-                state,
-                _address(payload, 8, unmap=not waiting),
-                local_port,
-                _address(payload, 24, unmap=not waiting),
-                remote_port,
-                struct.unpack_from("=I", payload, 68)[0],
-                _v6only(payload) if waiting else None,
-            )
+            yield _socket(payload, protocol, waiting=waiting)
+    for key, payload in past.items():
+        yield replace(_socket(payload, protocol), count=counts[key])
+
+
+def _socket(payload: bytes, protocol: Protocol, *, waiting: bool = False) -> RawSocket:
+    local_port, remote_port = _PORTS.unpack_from(payload, 4)
+    return RawSocket(
+        protocol,
+        STATES.get(payload[1], str(payload[1])),
+        _address(payload, 8, unmap=not waiting),
+        local_port,
+        _address(payload, 24, unmap=not waiting),
+        remote_port,
+        struct.unpack_from("=I", payload, 68)[0],
+        _v6only(payload) if waiting else None,
+    )
 
 
 def find_owners(inodes: Collection[int], first: Iterable[int] = ()) -> dict[int, tuple[int, str]]:
