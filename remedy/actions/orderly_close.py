@@ -15,10 +15,11 @@ from remedy.facts.processes import find_processes
 from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.host.borrowed_sockets import BorrowedSocket, borrow, socket_descriptors
 
-# A pause in the middle of a long answer looks like the end of one, so first only a longer silence counts.
-QUIET_MILLISECONDS, LESS_QUIET_MILLISECONDS = 10, 2
-INTERVAL_SECONDS = 0.003
-PATIENCE_SECONDS = 1.0
+# A pause in the middle of a long answer looks like the end of one, so at first only a longer silence counts: this
+# many milliseconds in each part of the patience.
+SILENCE_MILLISECONDS = (10, 10, 2, 0)
+INTERVAL_SECONDS = 0.002
+PATIENCE_SECONDS = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def close_when_quiet(find: Find, *, patience: float = PATIENCE_SECONDS) -> Close
     closed = 0
     while True:
         passed = time.monotonic() - began
-        silence = QUIET_MILLISECONDS if passed < patience / 2 else LESS_QUIET_MILLISECONDS
+        part = int(passed / patience * len(SILENCE_MILLISECONDS))
+        silence = SILENCE_MILLISECONDS[min(part, len(SILENCE_MILLISECONDS) - 1)]
         results = [close_if_quiet(connection, silence) for connection in find()]
         closed += results.count(True)
         busy = results.count(False)
