@@ -11,6 +11,7 @@ from remedy.apply.settings import Settings
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.ruleset import Redirect
 from remedy.firewall.writer import select_writer
+from remedy.paths.published import connections_by_proxy
 from remedy.plan.model import Action, ReleaseLiveRestore, RemoveRules, SetHairpinMode, SetSysctls, SwitchUserlandProxy
 from remedy.plan.model import WriteRules as WriteRulesPlan
 from remedy.plan.refusals import proxy_is_configured
@@ -24,8 +25,6 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
     drift = [*_of_run(run, facts)] if run is not None and state in ("applied", "pending") else []
     if spec is not None and not drift:
         drift += _of_spec(spec, facts)
-    pids = {proxy.pid for proxy in facts.docker_proxies}
-    held = sum(c.pid in pids for space in facts.namespaces if space.is_host for c in space.connections)
     return StatusReport(
         state=state,
         run=None if run is None else run.id,
@@ -33,7 +32,7 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         deadline=run.deadline if run is not None and state == "pending" else None,
         drift=tuple(drift),
         docker_proxy_processes=len(facts.docker_proxies),
-        docker_proxy_connections=held,
+        docker_proxy_connections=connections_by_proxy(facts),
         userland_proxy=facts.engine.userland_proxy,
         engine_version=facts.engine.version,
         next_step=next_step,

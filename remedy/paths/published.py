@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 
 from remedy.facts.model import Address, Container, HostFacts, Network, PortBinding, Protocol, Subnet
 
@@ -123,6 +122,13 @@ def container_by_address(facts: HostFacts) -> dict[Address, Container]:
     }
 
 
-def is_ipv6(address: Address) -> bool:
-    """Whether this is an IPv6 address (and not an IPv4 one mapped into IPv6)."""
-    return isinstance(address, IPv6Address)
+def connections_by_proxy(facts: HostFacts) -> int:
+    """How many clients' connections the docker-proxies hold now (their own to the containers not counted)."""
+    ports = {proxy.pid: proxy.host_port for proxy in facts.docker_proxies}
+    return sum(
+        connection.count
+        for space in facts.namespaces
+        if space.is_host
+        for connection in space.connections
+        if connection.pid is not None and ports.get(connection.pid) == connection.local_port
+    )

@@ -21,7 +21,7 @@ from remedy.firewall.iptables_save import rules_of
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.engine_versions import leaves_masquerade
-from remedy.paths.published import PublishedPort
+from remedy.paths.published import PublishedPort, connections_by_proxy
 from remedy.plan.daemon_json import with_values
 from remedy.plan.engine_flags import configured, keeps_live_restore
 from remedy.plan.model import (
@@ -257,17 +257,10 @@ def _switch(change: ProxyChange, ruleset: Ruleset, *, held: bool) -> SwitchUserl
 
 
 def _restart_cost(change: ProxyChange, stops: tuple[str, ...]) -> Disruption:
-    pids = {proxy.pid for proxy in change.facts.docker_proxies}
-    held = sum(
-        1
-        for space in change.facts.namespaces
-        if space.is_host
-        for connection in space.connections
-        if connection.pid in pids
-    )
+    held = connections_by_proxy(change.facts)
     what = (
         "containers keep running; new connections are carried by the bridging rules; the connections that "
-        f"docker-proxy holds end with it ({held // 2 if held else 0} now), each with an orderly close; `docker` "
+        f"docker-proxy holds end with it ({held} now), each with an orderly close; `docker` "
         "commands wait for the engine"
         if not stops
         else f"{len(stops)} containers stop and start again, as their restart policies say"
