@@ -88,7 +88,10 @@ class Engine:
         Raises EngineError when the engine does not take it: 26 and later reject a reload as a whole when any
         key is refused, and go on with what they had.
         """
-        os.kill(self._main_pid(), signal.SIGHUP)
+        pid = self.main_pid()
+        if pid is None:
+            raise EngineError("the engine's process is not known to systemd", where=self.unit)
+        os.kill(pid, signal.SIGHUP)
         if not wait_until(lambda: self.live_restore() is live_restore, seconds=RELOAD_TIMEOUT_SECONDS, interval=0.05):
             raise EngineError(
                 f"the engine did not take live-restore {'on' if live_restore else 'off'} by SIGHUP",
@@ -167,11 +170,10 @@ class Engine:
         is_moving = properties.get("ActiveState") in ("activating", "deactivating", "reloading")
         return not is_moving and properties.get("Job", "") in ("", "0")
 
-    def _main_pid(self) -> int:
+    def main_pid(self) -> int | None:
+        """The process that systemd knows as the engine; None while there is none. Raises CommandError."""
         shown = run_command(["systemctl", "show", "-p", "MainPID", "--value", self.unit]).stdout.strip()
-        if not shown.isdigit() or shown == "0":
-            raise EngineError("the engine's process is not known to systemd", where=self.unit)
-        return int(shown)
+        return int(shown) if shown.isdigit() and shown != "0" else None
 
 
 def _addresses(container: Mapping[str, Any]) -> Iterator[Address]:

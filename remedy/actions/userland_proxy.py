@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from remedy.actions.context import ActionContext
 from remedy.actions.daemon_json import directories_to_make, has_content, put_content, remove_directories
@@ -15,6 +16,7 @@ from remedy.actions.engine_state import (
     still_wanted,
 )
 from remedy.actions.live_restore import hold
+from remedy.actions.orderly_close import close_when_quiet, proxied_connections
 from remedy.actions.sysctls import restore_sysctls
 from remedy.errors import EngineError, RemedyError
 from remedy.facts.model import FirewallBackend
@@ -100,11 +102,22 @@ class UserlandProxyAction:
         if not action.ruleset.redirects:
             self._context.note(f"engine restarted in {self._context.engine.restart():.1f} s")
             return
+        self._end_proxied()
         with GuardLoop(forward_guard(self._backend, action.ruleset)) as loop:
             seconds = self._context.engine.restart()
             # The last rules follow the engine's first answer; the guard stays in front until they are there.
             self._wait_for_rules()
         self._context.note(f"engine restarted in {seconds:.1f} s; the FORWARD guard was moved {loop.count.moves} times")
+
+    def _end_proxied(self) -> None:
+        """Let connections through docker-proxy end between two requests: they would not live through the restart.
+
+        New ones are carried by the bridging rules already.
+        """
+        ended = close_when_quiet(partial(proxied_connections, self._context.engine.main_pid()))
+        if ended.closed or ended.busy:
+            busy = f"; {ended.busy} were never quiet and end with it" if ended.busy else ""
+            self._context.note(f"closed {ended.closed} connections through docker-proxy in order{busy}")
 
     def _start_stopped(self) -> None:
         if not self._action.live_restore:
