@@ -55,7 +55,9 @@ class GuardLoop:
         return self._count
 
     def start(self) -> None:
-        """Begin. Returns at once."""
+        """Look once, then begin: the guard is first when this returns, and what a first look loads is loaded."""
+        self._look(time.monotonic())
+        self._count = replace(self._count, longest_gap_seconds=0.0)
         self._thread.start()
 
     def stop(self) -> GuardCount:

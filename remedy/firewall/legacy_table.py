@@ -23,7 +23,7 @@ Family = Literal[4, 6]
 LOCK_FILE = "/run/xtables.lock"  # iptables 1.8 XT_LOCK_NAME; XTABLES_LOCKFILE overrides it there too
 LOCK_TIMEOUT_SECONDS = 10.0
 _COMMIT_ATTEMPTS = 20
-_LOCK_POLL_SECONDS = 0.001
+_LOCK_POLL_SECONDS = 0.0002
 
 
 class LegacyTable:

@@ -57,6 +57,13 @@ COMMIT
 COMMIT
 """
 
+ENGINE6 = """*filter
+:DOCKER-USER - [0:0]
+-A FORWARD -s 2001:db8::1/128 -j DROP
+-A FORWARD -j DOCKER-USER
+COMMIT
+"""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -148,6 +155,7 @@ class World:
     def engine_writes(self, variant: str) -> None:
         """The engine's rules, in the given variant of iptables."""
         self.host.run(f"iptables-{variant}-restore --noflush", stdin=ENGINE)
+        self.host.run(f"ip6tables-{variant}-restore --noflush", stdin=ENGINE6)
 
     def rules(self) -> str:
         """Everything there is, without counters, dates and handles."""

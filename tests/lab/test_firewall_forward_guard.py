@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from firewall_world import LAN, OUTSIDE, PORT, Answer, World, redirect, ruleset, world
+from firewall_world import LAN, LAN6, OUTSIDE, PORT, Answer, World, redirect, ruleset, world
 
 from remedy.errors import CommandError
 from remedy.facts.model import FirewallBackend
 from remedy.firewall import legacy_table
 from remedy.firewall.forward_guard import ForwardGuard, forward_guard, remove_forward_guard
-from remedy.firewall.guard_loop import GuardCount, GuardLoop
+from remedy.firewall.guard_loop import GuardCount
 from remedy.firewall.legacy_table import LegacyTable, change_table, xtables_lock
 from remedy.firewall.writer import select_writer
 
@@ -113,14 +114,29 @@ def restarts_under_fire(guarded: Guarded, times: int) -> tuple[int, int]:
     return int(tried), int(lost)
 
 
+# The loop as apply runs it: in a process whose main thread waits.
+LOOP = """
+import dataclasses, json, sys
+from remedy.facts.model import FirewallBackend
+from remedy.firewall.forward_guard import forward_guard
+from remedy.firewall.guard_loop import GuardLoop
+from remedy.firewall.ruleset import Ruleset
+with GuardLoop(forward_guard(FirewallBackend(sys.argv[1]), Ruleset.model_validate_json(sys.argv[2]))) as loop:
+    print("started", flush=True)
+    sys.stdin.readline()
+print(json.dumps(dataclasses.asdict(loop.count)))
+"""
+
+
 def under_loop(guarded: Guarded, times: int) -> tuple[tuple[int, int], GuardCount]:
-    """The loop's thread inherits the network namespace of the thread that starts it."""
-    loop = GuardLoop(guarded.guard())
-    guarded.world.host.call(loop.start)
-    try:
-        return restarts_under_fire(guarded, times), loop.count
-    finally:
-        guarded.world.host.call(loop.stop)
+    inside = ["ip", "netns", "exec", guarded.world.host.name]
+    command = [*inside, sys.executable, "-c", LOOP, guarded.backend.value, RULES.model_dump_json()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loop:
+        assert loop.stdout is not None
+        assert loop.stdout.readline() == "started\n"
+        found = restarts_under_fire(guarded, times)
+        output, _ = loop.communicate("stop\n")
+    return found, GuardCount(**json.loads(output))
 
 
 def test_without_the_guard_connections_are_lost(guarded: Guarded) -> None:
@@ -135,7 +151,7 @@ def test_without_the_guard_connections_are_lost(guarded: Guarded) -> None:
 def test_under_the_loop_none_is_lost(guarded: Guarded) -> None:
     guarded.write()
     (tried, lost), count = under_loop(guarded, 15)
-    assert (lost, count.errors) == (0, 0)
+    assert (lost, count.errors) == (0, 0), count
     assert tried > 100
     assert count.moves >= 15
     assert guarded.forward()[0] == OURS
@@ -214,6 +230,19 @@ def test_removing_is_idempotent_and_takes_every_jump(guarded: Guarded) -> None:
         guarded.world.host.call(lambda: remove_forward_guard(guarded.backend, "bridging"))
         assert guarded.forward() == ["DROP", "DOCKER-USER", "DOCKER-FORWARD"]
         assert OURS not in guarded.iptables("-S")
+
+
+def test_both_families_are_guarded(guarded: Guarded) -> None:
+    six = redirect(to_address="fd00:1::2", subnet="fd00:1::/64", from_elsewhere=True)
+    both = ruleset(redirect(from_elsewhere=True), six, forward=True)
+    host = guarded.world.host
+    host.call(lambda: select_writer(guarded.backend).write(both))
+    host.run(f"ip6tables-{guarded.variant} -I FORWARD -j DOCKER-USER; ip6tables-{guarded.variant} -P FORWARD DROP")
+    assert guarded.world.outside.connect(LAN6) == Answer("c1", "fd98:77::2")
+    assert host.call(forward_guard(guarded.backend, both).ensure_first) is True
+    rules = [line.split(" -j ")[-1] for line in host.run(f"ip6tables-{guarded.variant} -S FORWARD").split("\n")[1:-1]]
+    assert rules == [OURS, "DOCKER-USER", "DROP", "DOCKER-USER"]
+    host.run(f"ip6tables-{guarded.variant} -D FORWARD -j DOCKER-USER; ip6tables-{guarded.variant} -P FORWARD ACCEPT")
 
 
 def test_a_look_is_cheap(guarded: Guarded) -> None:

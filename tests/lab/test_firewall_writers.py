@@ -25,6 +25,7 @@ from firewall_world import (
 )
 
 from remedy.facts.model import FirewallBackend, FirewallFacts, IptablesTables
+from remedy.firewall.by_hand import removal_commands
 from remedy.firewall.iptables_variant import read_saved
 from remedy.firewall.normal_form import differences, normalised
 from remedy.firewall.ruleset import Ruleset
@@ -356,3 +357,11 @@ def test_other_gateways_are_reached_by_nobody_new(subject: Subject) -> None:
     subject.write(ruleset(redirect(from_own_bridge=True)))
     assert subject.world.c3.connect(OTHER_GATEWAY) == Answer("host", "172.18.0.2")
     assert subject.world.c2.connect(OTHER_GATEWAY) == C1, "every address of the host is meant"
+
+
+def test_the_commands_by_hand_take_everything_away(subject: Subject) -> None:
+    before = subject.world.rules()
+    subject.write(everything())
+    for command in removal_commands(everything(), BACKENDS[subject.variant]):
+        subject.world.host.run(command)
+    assert subject.world.rules() == before
