@@ -98,7 +98,9 @@ def exec_command(
 @app.command(cls=RemedyCommand)
 def shell(name: Annotated[str, typer.Argument(metavar="NAME|external", help="the host")] = "host") -> None:
     """Open a shell on a host."""
-    _become(name, ["/bin/bash", "-l"])
+    # A terminal of the host's own: the machine's is no device that the host knows. (`script` brings that.)
+    login = ["bash", "-l"] if name == "external" else ["script", "-qec", "bash -l", "/dev/null"]
+    _become(name, login)
 
 
 @app.command(cls=RemedyCommand)

@@ -26,7 +26,7 @@ _COMMON_PACKAGES = (
 )
 # Of no use here, or harmful: they would show or change what belongs to the machine (suspend, debugfs, modules).
 _MASKED_UNITS = (
-    *("systemd-modules-load.service", "modprobe@.service", "systemd-logind.service", "systemd-pstore.service"),
+    *("systemd-modules-load.service", "modprobe@.service", "systemd-pstore.service"),
     *("getty@tty1.service", "console-getty.service", "getty-static.service", "systemd-firstboot.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("e2scrub_reap.service", "sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target"),
@@ -49,7 +49,7 @@ class Recipe:
     suite: str
     variant: str
     packages: tuple[str, ...]
-    revision: int = 2  # count up when what is done after mmdebstrap changes
+    revision: int = 3  # count up when what is done after mmdebstrap changes
 
     @property
     def key(self) -> str:
@@ -63,7 +63,7 @@ HOST_RECIPES = {
     "26.1": Recipe("trixie", "minbase", (*_COMMON_PACKAGES, "docker-cli", "docker-compose")),
     "28.5": Recipe("forky", "minbase", (*_COMMON_PACKAGES, "docker-cli")),
 }
-IMAGE_RECIPE = Recipe("bookworm", "essential", ("haproxy", "nginx-light", "socat", "busybox"), revision=3)
+IMAGE_RECIPE = Recipe("bookworm", "essential", ("haproxy", "nginx-light", "socat", "busybox"), revision=4)
 
 
 def host_rootfs(engine: str, cache: Path, say: Say) -> Path:
