@@ -46,6 +46,8 @@ _SHAPES: dict[tuple[str, str], tuple[str, ...]] = {
     ("raw", "PREROUTING"): (
         rf"-d \S+ ! -i {_BRIDGE} -j DROP",  # 28.2 and later: one for each endpoint
         rf"-d \S+ ! -i {_BRIDGE} {_PORT} -j DROP",  # 28.0-28.1 for each port; later for ports on 127.0.0.1
+        r"-d \S+/(?:32|128) -i \S+ -j ACCEPT",  # 28.2 and later: trusted_host_interfaces, one for each endpoint
+        rf"-d 127\.\S+ -i loopback0 {_PORT} -j ACCEPT",  # 28.0 and later, under WSL2
     ),
 }
 _COMPILED = {place: tuple(re.compile(shape) for shape in shapes) for place, shapes in _SHAPES.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from remedy.firewall.iptables_save import parse
 from remedy.firewall.normal_form import differences, normalised
 
@@ -92,3 +94,36 @@ def test_an_empty_table_with_accept_policies_does_not_count() -> None:
     assert changes("", empty) == () == changes(empty, "")
     assert changes("", empty.replace("OUTPUT ACCEPT", "OUTPUT DROP")) == ("raw OUTPUT: the policy was ACCEPT, is DROP",)
     assert changes(state(), "") == ("filter DOCKER-USER: engine chain is gone",)
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "rule"),
+    [
+        ("nat", "POSTROUTING", "-s 172.30.0.0/16 ! -o br-1 -j SNAT --to-source 10.0.0.9"),
+        ("nat", "POSTROUTING", "-s 172.17.0.2/32 -d 172.17.0.2/32 -p udp -m udp --dport 53 -j MASQUERADE"),
+        ("nat", "PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER-INGRESS"),
+        ("filter", "FORWARD", "-m set --match-set docker-ext-bridges-v4 dst -j DOCKER"),
+        ("raw", "PREROUTING", "-d 172.17.0.2/32 ! -i docker0 -p tcp -m tcp --dport 80 -j DROP"),
+        ("raw", "PREROUTING", "-d 172.17.0.2/32 -i vxlan.1 -j ACCEPT"),
+    ],
+)
+def test_rules_that_no_capture_has_are_known_from_the_engines_source(table: str, chain: str, rule: str) -> None:
+    (form,) = normalised(f"*{table}\n:{chain} ACCEPT [0:0]\n-A {chain} {rule}\nCOMMIT\n").chains
+    assert (form.engine, form.foreign) == ((f"-A {chain} {rule}",), ())
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "rule"),
+    [
+        ("nat", "POSTROUTING", "-s 172.17.0.2/32 -d 172.17.0.3/32 -p udp -m udp --dport 53 -j MASQUERADE"),
+        ("nat", "POSTROUTING", "-s 10.0.0.0/8 -j MASQUERADE"),
+        ("nat", "PREROUTING", "-p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80"),
+        ("filter", "FORWARD", "-i docker0 -o br-1 -j ACCEPT"),
+        ("filter", "FORWARD", "-i eth0 -j DOCKER-USER"),
+        ("filter", "INPUT", "-i docker0 -j ACCEPT"),
+        ("raw", "PREROUTING", "-s 10.0.0.1/32 -j DROP"),
+    ],
+)
+def test_rules_that_only_look_like_the_engines_are_foreign(table: str, chain: str, rule: str) -> None:
+    (form,) = normalised(f"*{table}\n:{chain} ACCEPT [0:0]\n-A {chain} {rule}\nCOMMIT\n").chains
+    assert (form.engine, form.foreign) == ((), (f"-A {chain} {rule}",))
