@@ -19,8 +19,8 @@ from pathlib import Path
 
 _PIDFD_GETFD = 438  # the same on every architecture
 _TCP_INFO_SIZE = 60
-# linux/tcp.h, struct tcp_info: state, unacknowledged segments, milliseconds since data was sent and received.
-_TCP_INFO = struct.Struct("=B23xI16xIxxxxI")
+# linux/tcp.h, struct tcp_info: state, milliseconds since data was sent and since data was received.
+_TCP_INFO = struct.Struct("=B43xIxxxxI")
 _ESTABLISHED = 1
 
 
@@ -51,13 +51,14 @@ class BorrowedSocket:
 
     def quiet(self) -> Quiet:
         """What the kernel knows of its silence. Raises OSError."""
-        state, unacknowledged, sent, received = _TCP_INFO.unpack(
+        state, sent, received = _TCP_INFO.unpack(
             self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)[: _TCP_INFO.size]
         )
+        # What is sent and not acknowledged says nothing: acknowledgements wait for the next request.
         unread = struct.unpack("=i", fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, bytes(4)))[0]
         return Quiet(
             is_established=state == _ESTABLISHED,
-            is_answered=sent <= received and not unread and not unacknowledged,
+            is_answered=sent <= received and not unread,
             milliseconds=min(sent, received),
         )
 
