@@ -1,7 +1,7 @@
 """Finds the command blocks of a Markdown page, and what the page says about running them.
 
     ```sh lab                      runs in a root shell on a lab host, in /root
-    ```sh machine                  runs on this machine, in the checkout, with .venv/bin in PATH
+    ```sh machine                  runs on this machine, in the checkout, with its remedy in PATH
     ```sh lab exit=8               ... and its last command ends with 8
     ```console lab                 lines with `$ ` run one by one; between them stands what they write,
                                    where ... is anything and blanks do not count
@@ -23,7 +23,7 @@ SHELLS = ("sh", "bash", "shell", "console", "shell-session", "zsh")
 PLACES = ("lab", "machine", "no-run")
 
 
-class UnclearBlock(ValueError):
+class UnclearBlockError(ValueError):
     """The words behind the language do not say what is to be done."""
 
 
@@ -62,7 +62,7 @@ def pages() -> list[Path]:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The command blocks of a page. Raises UnclearBlock, with the place."""
+    """The command blocks of a page. Raises UnclearBlockError, with the place."""
     tokens = MarkdownIt().parse(page.read_text())
     name = str(page.relative_to(REPOSITORY))
     fences = [token for token in tokens if token.type in ("fence", "code_block")]
@@ -77,11 +77,11 @@ def _block(page: str, line: int, info: str, text: str) -> Block:
     language, *words = shlex.split(info)
     options = dict(word.partition("=")[::2] for word in words[1:])
     if words[:1] == [] or words[0] not in PLACES:
-        raise UnclearBlock(f"{page}:{line}: say where ```{language} runs: {', '.join(PLACES)}")
+        raise UnclearBlockError(f"{page}:{line}: say where ```{language} runs: {', '.join(PLACES)}")
     if unknown := options.keys() - {"exit", "reason"}:
-        raise UnclearBlock(f"{page}:{line}: unknown words {sorted(unknown)}")
+        raise UnclearBlockError(f"{page}:{line}: unknown words {sorted(unknown)}")
     if words[0] == "no-run" and not options.get("reason"):
-        raise UnclearBlock(f'{page}:{line}: say why not: no-run reason="..."')
+        raise UnclearBlockError(f'{page}:{line}: say why not: no-run reason="..."')
     return Block(
         page, line, language, words[0], int(options.get("exit", "0")), options.get("reason", ""), text.rstrip("\n")
     )
@@ -98,7 +98,7 @@ def _prompts(block: Block) -> list[Command]:
                 found.append(Command(script, "\n".join(output), began))
             script, output, began = line[2:], [], number
         elif not script:
-            raise UnclearBlock(f"{block.page}:{number}: a console block begins with `$ `")
+            raise UnclearBlockError(f"{block.page}:{number}: a console block begins with `$ `")
         else:
             output.append(line)
     return [*found, Command(script, "\n".join(output), began)]
