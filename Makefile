@@ -84,7 +84,7 @@ lock: $(BIN)/python ## requirements.lock anew, from pyproject.toml
 	echo "resolving, about a minute"; \
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*p["dependency-groups"]["dev"], *p["build-system"]["requires"], "editables", sep="\n")' > $$tools/dev.in; \
-	CUSTOM_COMPILE_COMMAND="make lock" $$tools/venv/bin/pip-compile -q --upgrade --extra legacy \
+	CUSTOM_COMPILE_COMMAND="make lock" $$tools/venv/bin/pip-compile -q --upgrade --extra legacy --extra fleet \
 	  --generate-hashes --allow-unsafe --strip-extras --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  -o requirements.lock pyproject.toml $$tools/dev.in
