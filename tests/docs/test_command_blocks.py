@@ -43,8 +43,9 @@ def test_every_command_block_says_where_it_runs_or_why_not(page: Path) -> None:
 @pytest.mark.parametrize("page", with_runnable_blocks(), ids=name_of)
 def test_the_commands_of_a_page_do_what_it_says(page: Path, page_host: Host, own_lab: Path) -> None:
     for block in blocks_of(page):
-        for command in block.commands:
-            expected = block.exit if command is block.commands[-1] else 0
+        commands = block.commands
+        for number, command in enumerate(commands, start=1):
+            expected = block.exit if number == len(commands) else 0
             if block.place == "lab":
                 status, output = on_host(page_host, command)
             elif block.place == "machine":
