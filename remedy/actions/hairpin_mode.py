@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
-from remedy.actions.translated_flows import end_flows, is_to_itself
+from remedy.actions.translated_flows import Ending, end_flows
 from remedy.plan.model import SetHairpinMode
 
 SYS_CLASS_NET = Path("/sys/class/net")
@@ -39,7 +39,7 @@ class HairpinModeAction:
         """
         modes = dict(self._modes_before())
         if any(read_mode(interface) and not mode for interface, mode in modes.items()):
-            end_flows(self._context, is_to_itself)
+            end_flows(self._context, Ending.to_itself)
         for interface, mode in modes.items():
             write_mode(interface, mode)
 

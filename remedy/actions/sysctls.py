@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from remedy.actions.context import ActionContext
-from remedy.actions.translated_flows import end_flows, is_from_loopback
+from remedy.actions.translated_flows import Ending, end_flows
 from remedy.host.sysctls import read_sysctl, write_sysctl
 from remedy.plan.model import SetSysctls
 
@@ -30,7 +30,7 @@ class SysctlsAction:
     def revert(self, _undo: dict[str, object]) -> None:
         """Connections from loopback that would hang without route_localnet are ended first. Raises OSError."""
         if any(_takes_loopback_away(name, value) for name, value in self._action.previous.items()):
-            end_flows(self._context, is_from_loopback)
+            end_flows(self._context, Ending.from_loopback)
         restore_sysctls(self._action.previous)
 
 

@@ -19,16 +19,15 @@ from remedy.actions.conntrack import delete_flow
 from remedy.actions.context import ActionContext
 from remedy.actions.orderly_close import close_when_quiet
 from remedy.errors import RemedyError
-from remedy.facts.conntrack import TCP, TranslatedFlow, read_translated_flows
 from remedy.facts.engine_api import Answer, EngineApi
+from remedy.facts.flows import TCP, UDP, Question, TranslatedFlow, find_translated, read_translated
 from remedy.facts.model import Address
-from remedy.facts.sockets import find_owners, read_sockets
+from remedy.facts.sockets import RawSocket, find_owners, read_open_connections
 from remedy.host.borrowed_sockets import BorrowedSocket, borrow, socket_descriptors
 from remedy.host.namespaces import run_in_network_namespace
 
 FAREWELL_SECONDS = 0.05  # for a client to answer a FIN with its own
 
-Wanted = Callable[[TranslatedFlow], bool]
 End = tuple[str, int]
 
 
@@ -41,23 +40,49 @@ class _Held:
     client: End
 
 
-def is_from_loopback(flow: TranslatedFlow) -> bool:
-    """Whether the host's own loopback asked."""
-    return flow.source.is_loopback
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A running container that publishes ports, as the engine tells now."""
+
+    id: str
+    pid: int
+    addresses: frozenset[Address]
 
 
-def is_to_itself(flow: TranslatedFlow) -> bool:
-    """Whether a container asked itself."""
-    return flow.source == flow.server
+class Ending:
+    """Which flows are to end, and how they are found among the sockets of their clients."""
+
+    def __init__(self, containers: Collection[Published], ports: Collection[int], *, udp: bool) -> None:
+        self.containers, self.ports, self.udp = containers, ports, udp
+
+    def from_loopback(self) -> Iterator[TranslatedFlow]:
+        """Those of the host's own loopback. Raises OSError."""
+        for one in read_open_connections(self.ports):
+            if one.local_address.is_loopback:
+                yield from _translated(one)
+        if self.udp:
+            yield from (flow for flow in read_translated(UDP, self.ports) if flow.question.source.is_loopback)
+
+    def to_itself(self) -> Iterator[TranslatedFlow]:
+        """Those of containers to themselves. Raises OSError."""
+        for container in self.containers:
+            sockets = run_in_network_namespace(container.pid, partial(read_open_connections, self.ports))
+            for one in sockets:
+                yield from (flow for flow in _translated(one) if flow.server in container.addresses)
+        if self.udp:
+            yield from (flow for flow in read_translated(UDP, self.ports) if flow.question.source == flow.server)
 
 
-def end_flows(context: ActionContext, wanted: Wanted) -> None:
-    """End the wanted flows: in order where that is possible, by losing their translation where it is not.
+Find = Callable[[Ending], Iterator[TranslatedFlow]]
+
+
+def end_flows(context: ActionContext, find: Find) -> None:
+    """End flows: in order where that is possible, by losing their translation where it is not.
 
     It is a courtesy to clients: what goes wrong is told and stops nothing.
     """
     try:
-        closed, cut = _end_flows(context.engine.socket, wanted)
+        closed, cut = _end_flows(_look(context.engine.socket), find)
     except (RemedyError, OSError) as error:
         context.note(f"connections that need what is put back now may hang: {error}")
         return
@@ -65,43 +90,62 @@ def end_flows(context: ActionContext, wanted: Wanted) -> None:
         context.note(f"closed {closed} connections in order" + (f", cut off {cut}" if cut else ""))
 
 
-def _end_flows(endpoint: str, wanted: Wanted) -> tuple[int, int]:
-    """How many were closed in order, and how many lost their translation. Raises EngineError, OSError."""
-    api = EngineApi(endpoint)
-    try:
-        published = [c for c in api.containers() if c.get("State") == "running" and _ports(c)]
-        ports = frozenset(port for container in published for port in _ports(container))
-        flows = [flow for flow in read_translated_flows(ports) if wanted(flow)]
-        if not flows:
-            return 0, 0
-        held = tuple(_held_ends(api, published, [flow for flow in flows if flow.protocol == TCP]))
-    finally:
-        api.close()
+def _end_flows(ending: Ending, find: Find) -> tuple[int, int]:
+    """How many were closed in order, and how many lost their translation. Raises OSError, PermissionNeededError."""
+    flows = list(find(ending))
+    if not flows:
+        return 0, 0
+    held = tuple(_held_ends(ending.containers, [flow for flow in flows if flow.question.protocol == TCP]))
     ended = close_when_quiet(partial(_connections, held))
     if ended.closed:
         time.sleep(FAREWELL_SECONDS)
-    left = [flow for flow in read_translated_flows(ports) if wanted(flow)]
+    left = list(find(ending))
     for flow in left:
-        delete_flow(flow)
+        delete_flow(flow.question)
     return ended.closed, len(left)
 
 
-def _held_ends(api: EngineApi, published: Iterable[Answer], flows: Collection[TranslatedFlow]) -> Iterator[_Held]:
-    for container in published:
-        addresses = set(_addresses(container))
+def _look(endpoint: str) -> Ending:
+    api = EngineApi(endpoint)
+    try:
+        running = [c for c in api.containers() if c.get("State") == "running"]
+        bindings = {c["Id"]: [port for port in c.get("Ports") or () if port.get("PublicPort")] for c in running}
+        containers = [
+            Published(container["Id"], int(inspected["State"]["Pid"]), frozenset(_addresses(container)))
+            for container in running
+            if bindings[container["Id"]] and (inspected := api.inspect_container(container["Id"])) is not None
+        ]
+    finally:
+        api.close()
+    published = [port for ports in bindings.values() for port in ports]
+    return Ending(
+        containers,
+        frozenset(int(port["PublicPort"]) for port in published),
+        udp=any(port.get("Type") == "udp" for port in published),
+    )
+
+
+def _translated(client: RawSocket) -> Iterator[TranslatedFlow]:
+    question = Question(TCP, client.local_address, client.local_port, client.remote_address, client.remote_port)
+    found = find_translated(question)
+    if found is not None:
+        yield found
+
+
+def _held_ends(containers: Iterable[Published], flows: Collection[TranslatedFlow]) -> Iterator[_Held]:
+    for container in containers:
         ends = {
             ((str(flow.server), flow.server_port), (str(flow.seen), flow.seen_port))
             for flow in flows
-            if flow.server in addresses
+            if flow.server in container.addresses
         }
-        inspected = api.inspect_container(container["Id"]) if ends else None
-        if inspected is not None:
-            yield from _held_in_container(int(inspected["State"]["Pid"]), ends)
+        if ends:
+            yield from _held_in_container(container.pid, ends)
 
 
 def _held_in_container(pid: int, ends: Collection[tuple[End, End]]) -> Iterator[_Held]:
     ports = frozenset(local[1] for local, _ in ends)
-    sockets = run_in_network_namespace(pid, partial(read_sockets, ports))
+    sockets = run_in_network_namespace(pid, partial(read_open_connections, ports))
     inodes = {
         one.inode
         for one in sockets
@@ -120,10 +164,6 @@ def _connections(held: Iterable[_Held]) -> Iterator[BorrowedSocket]:
             with suppress(OSError):
                 if connection.remote == end.client:
                     yield connection
-
-
-def _ports(container: Answer) -> set[int]:
-    return {int(port["PublicPort"]) for port in container.get("Ports") or () if port.get("PublicPort")}
 
 
 def _addresses(container: Answer) -> Iterator[Address]:

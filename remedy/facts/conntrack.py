@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from remedy.facts.interest import Interest
-from remedy.facts.model import Address, ConntrackEntry, ConntrackFacts
+from remedy.facts.model import ConntrackEntry, ConntrackFacts
 from remedy.facts.netlink import NETLINK_NETFILTER, dump
 
 CONNTRACK_GET = (1 << 8) | 1
 MAXIMUM_ENTRIES = 20_000
-_NFGENMSG_ANY_FAMILY = b"\0\0\0\0"
+ANY_FAMILY = b"\0\0\0\0"
 # A message is its netlink header, an nfgenmsg, then the attributes, the original tuple first.
 _BYTES_BEFORE_ATTRIBUTES = 20
 _SEEN_REPLY = 1 << 1
@@ -46,7 +45,7 @@ def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFact
     complete = True
     # Without the sysctl connection tracking is not loaded: asking for entries would load it.
     if count is not None and interest.ports:
-        datagrams = dump(NETLINK_NETFILTER, CONNTRACK_GET, _NFGENMSG_ANY_FAMILY)
+        datagrams = dump(NETLINK_NETFILTER, CONNTRACK_GET, ANY_FAMILY)
         entries, complete = find_entries(datagrams, interest)
     return ConntrackFacts(
         count=count,
@@ -66,17 +65,17 @@ def find_entries(
     of the ports is not taken apart, and a flow that only differs in the client's port is only counted.
     """
     mark = _any_destination_port(interest.ports)
-    counts: dict[_Flow, int] = {}
-    first: dict[_Flow, ConntrackEntry] = {}
+    counts: dict[KernelFlow, int] = {}
+    first: dict[KernelFlow, ConntrackEntry] = {}
     complete = True
     for datagram in datagrams:
         if mark.search(datagram) is None:
             continue
-        for flow, client_port in _flows(datagram, interest.ports):
+        for flow, client_port in kernel_flows(datagram, interest.ports):
             if flow in counts:
                 counts[flow] += 1
                 continue
-            entry = _describe(flow, client_port)
+            entry = describe_flow(flow, client_port)
             wanted = _is_wanted(entry, interest)
             complete = complete and not (wanted and len(first) >= limit)
             if not wanted or len(first) < limit:
@@ -87,45 +86,7 @@ def find_entries(
     return tuple(sorted(merged, key=_order)), complete
 
 
-@dataclass(frozen=True, slots=True)
-class TranslatedFlow:
-    """A flow whose destination is rewritten: who asked for what, and which server answers to whom."""
-
-    protocol: int
-    source: Address
-    source_port: int
-    destination: Address
-    destination_port: int
-    server: Address
-    server_port: int
-    seen: Address  # the client as the server sees it
-    seen_port: int
-
-
-def read_translated_flows(ports: Collection[int]) -> Iterator[TranslatedFlow]:
-    """Read the open flows to one of `ports` that DNAT leads elsewhere, in the calling thread's namespace.
-
-    Connections that both ends have closed are left out. Raises OSError.
-    """
-    over = {_TCP_STATES.index(name) for name in ("TIME_WAIT", "CLOSE", "LAST_ACK")}
-    for datagram in dump(NETLINK_NETFILTER, CONNTRACK_GET, _NFGENMSG_ANY_FAMILY):
-        for flow, client_port in _flows(datagram, ports):
-            if flow.destination != flow.reply_source and flow.state not in over:
-                entry = _describe(flow, client_port)
-                yield TranslatedFlow(
-                    flow.protocol,
-                    entry.source,
-                    int.from_bytes(client_port[0], "big"),
-                    entry.destination,
-                    int.from_bytes(flow.destination_port, "big"),
-                    entry.reply_source,
-                    int.from_bytes(flow.reply_source_port, "big"),
-                    entry.reply_destination,
-                    int.from_bytes(client_port[1], "big"),
-                )
-
-
-class _Flow(NamedTuple):
+class KernelFlow(NamedTuple):
     """A flow as the kernel's bytes tell it, without the client's port."""
 
     source: bytes
@@ -139,7 +100,7 @@ class _Flow(NamedTuple):
     seen_reply: bool
 
 
-def _flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[_Flow, tuple[bytes, bytes]]]:
+def kernel_flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[KernelFlow, tuple[bytes, bytes]]]:
     """Give each flow to one of `ports` with the client's port as the client and as the server sees it."""
     wanted = {struct.pack("!H", port) for port in ports}
     for pattern in _TUPLES:
@@ -148,7 +109,7 @@ def _flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[_Flow, tup
             if destination_port not in wanted:
                 continue
             reply_source, reply_destination, _, reply_source_port, reply_destination_port = reply
-            flow = _Flow(
+            flow = KernelFlow(
                 source,
                 destination,
                 protocol[0],
@@ -168,7 +129,8 @@ def _is_wanted(entry: ConntrackEntry, interest: Interest) -> bool:
     return interest.covers(asked) or answers in interest.targets
 
 
-def _describe(flow: _Flow, client_port: tuple[bytes, bytes]) -> ConntrackEntry:
+def describe_flow(flow: KernelFlow, client_port: tuple[bytes, bytes]) -> ConntrackEntry:
+    """Return the flow as the facts have it; client_port: its bytes as the client and as the server sees it."""
     return ConntrackEntry(
         protocol=_PROTOCOLS.get(flow.protocol, str(flow.protocol)),
         source=ip_address(flow.source),
