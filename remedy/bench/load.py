@@ -10,7 +10,6 @@ a processor for six vantage points with a new connection every 4 ms each, and le
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import select
@@ -21,6 +20,7 @@ from collections import deque
 
 from remedy.bench.clients import GIVE_UP_SECONDS, Client, FreshClient, KeepAliveClient, Tally
 from remedy.bench.load_model import LoadOrder, LoadResult, Vantage
+from remedy.bench.priority import favour
 
 CLONE_NEWNET = 0x40000000
 LAG_SECONDS = 0.005  # a wake-up that is later than this counts as a stall of the generator
@@ -189,8 +189,7 @@ def main() -> None:
     # Unbuffered: what epoll is asked about must not sit in a buffer of Python's.
     with os.fdopen(0, "rb", buffering=0, closefd=False) as stdin:
         order = LoadOrder.model_validate_json(stdin.readline())
-    with contextlib.suppress(OSError):  # not root: the lag tells
-        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    favour(os.getpid(), PRIORITY)
     generator = Generator(order, 0)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -37,7 +37,12 @@ class Loading:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # The scheduler shares out time by session: in ours it would take its own from the remedy under test.
+            start_new_session=True,
         )
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
@@ -67,13 +72,15 @@ class Loading:
         try:
             self._result = LoadResult.model_validate_json(output)
         except ValidationError as invalid:
-            raise CommandError(
-                "the load generator broke down", where=MODULE, why=words.decode(errors="replace")[-2000:]
-            ) from invalid
+            raise _failed("the load generator broke down", words) from invalid
 
     def _broken(self) -> CommandError:
         words = b""
         if self._process is not None:
             self._process.kill()
             _, words = self._process.communicate()
-        return CommandError("the load generator does not start", where=MODULE, why=words.decode(errors="replace")[-2000:])
+        return _failed("the load generator does not start", words)
+
+
+def _failed(what: str, words: bytes) -> CommandError:
+    return CommandError(what, where=MODULE, why=words.decode(errors="replace").strip()[-2000:] or None)

@@ -1,0 +1,63 @@
+"""`python -m remedy.bench`: the project's benchmarks, on throwaway Docker hosts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from remedy.errors import RemedyError
+
+LOSSY = 2
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def benchmarks() -> None:
+    """Measure, on throwaway Docker hosts."""
+
+
+Json = Annotated[Path | None, typer.Option("--json", help="write the figures to this file, too")]
+Nice = Annotated[int, typer.Option(help="priority of the hosts, where this machine has other work as well")]
+
+
+@app.command()
+def loss(
+    engine: Annotated[list[str] | None, typer.Option(help="20.10, 26.1, 28.5; default all")] = None,
+    firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default both")] = None,
+    containers: Annotated[list[int] | None, typer.Option(help="containers that publish; default 4 and 64")] = None,
+    attempts: Annotated[int, typer.Option(help="how often a case with losses is measured")] = 2,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print what new connections meet while remedy changes a host; exit status 2 when something was lost."""
+    from remedy.bench.loss_table import incident_lines, loss_table, verdict
+    from remedy.bench.matrix import CONTAINERS, all_cases, measure_all
+    from remedy.bench.output import print_table, say, write_json
+    from remedy.lab.layout import ENGINES, FIREWALLS
+
+    cases = all_cases(engine or ENGINES, firewall or FIREWALLS, containers or CONTAINERS)
+    results = []
+    for result in measure_all(cases, attempts=attempts, say=say, priority=nice):
+        results.append(result)
+        if json is not None:
+            write_json(json, [one.model_dump(mode="json") for one in results])
+    print_table(loss_table(results), [verdict(results), *incident_lines(results)])
+    if not all(result.is_clean for result in results):
+        raise typer.Exit(LOSSY)
+
+
+def main() -> None:
+    """Run the command line; errors as one line."""
+    try:
+        app()
+    except RemedyError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
