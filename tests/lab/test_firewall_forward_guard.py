@@ -62,9 +62,14 @@ class Guarded:
         return [line.split(" -j ")[-1] for line in self.iptables("-S FORWARD").split("\n") if " -j " in line]
 
     def engine_restarts(self) -> None:
-        """What 28.5 does to FORWARD and its chains, in its order, by iptables; 50 ms before the accepts are back."""
-        self.iptables("-D FORWARD -j DOCKER-FORWARD", "-F DOCKER")
-        self.iptables("-I FORWARD -j DOCKER-FORWARD", "-A DOCKER ! -i docker0 -o docker0 -j DROP")
+        """What 28.5 does to FORWARD and its chains, in its order, by iptables.
+
+        It takes 0.4-0.5 s from its jump to the first drop, and 30-60 ms for each accept, when the machine is busy;
+        here it is faster.
+        """
+        self.iptables("-D FORWARD -j DOCKER-FORWARD", "-F DOCKER", "-I FORWARD -j DOCKER-FORWARD")
+        time.sleep(0.03)
+        self.iptables("-A DOCKER ! -i docker0 -o docker0 -j DROP")
         time.sleep(0.05)
         self.iptables("-I DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp --dport 8080 -j ACCEPT")
         self.iptables("-D FORWARD -j DOCKER-USER", "-I FORWARD -j DOCKER-USER")
