@@ -217,6 +217,9 @@ class KeepAliveClient:
             if self._watch.seconds > GIVE_UP_SECONDS:
                 self._lost("keep-alive late", "given up")
             return
+        if self._is_closed():
+            self._lost("keep-alive closed")
+            return
         self._is_asking, self._answer = True, b""
         self._tally.keep_alive_requests += 1
         self._watch.start()
@@ -247,6 +250,13 @@ class KeepAliveClient:
             self._tally.note(self._watch.incident("keep-alive late", self.socket, "not answered at the end"))
         self._ground.forget(self)
         self.socket.close()
+
+    def _is_closed(self) -> bool:
+        """Whether the other side has closed: as clients with a pool of connections look before they use one."""
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            return False  # nothing to read; or a reset, which sending tells
 
     def _judge(self) -> None:
         seconds = self._watch.seconds

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from remedy.bench.load_model import LoadOrder, LoadResult
+from remedy.bench.load_model import LoadOrder, LoadResult, Vantage
 from remedy.bench.loading import Loading
 from remedy.bench.priority import favoured
 from remedy.bench.vantages import loss_vantages
+from remedy.errors import LabError
 from remedy.frozen import Frozen
 from remedy.lab import Host, lab_up
 from remedy.lab.topology import Topology
@@ -21,6 +22,7 @@ Direction = Literal["apply", "rollback"]
 DIRECTIONS: tuple[Direction, ...] = ("apply", "rollback")
 SPEC = "/root/remedy.yaml"
 BEFORE_SECONDS, AFTER_SECONDS = 0.5, 2.5
+READY_SECONDS = 30.0
 COMMAND_TIMEOUT_SECONDS = 300.0
 
 Say = Callable[[str], None]
@@ -68,6 +70,7 @@ class CaseResult(Frozen):
 def measure_case(case: Case, *, name: str, say: Say, priority: int = 0) -> Iterator[CaseResult]:
     """Start the host, change it in both directions under load, take it down. Raises LabError, CommandError."""
     with case_host(case, name) as host, favoured(host, priority):
+        wait_until_served(loss_vantages(host))
         run_remedy(host, "init", "-o", SPEC)
         for direction in DIRECTIONS:
             say(f"{case}: {direction}")
@@ -107,6 +110,19 @@ def measure_change(host: Host, case: Case, direction: Direction) -> CaseResult:
         notes=tuple(line.strip() for line in words.splitlines() if line.startswith("    ") and "..." not in line),
         load=loading.result,
     )
+
+
+def wait_until_served(vantages: tuple[Vantage, ...]) -> None:
+    """Wait until every way works: haproxy takes a moment to find its servers up. Raises LabError."""
+    deadline = time.monotonic() + READY_SECONDS
+    order = LoadOrder(vantages=vantages, interval_seconds=0.02, keep_alive_interval_seconds=1.0, most_seconds=0.5)
+    while time.monotonic() < deadline:
+        with Loading(order) as loading:
+            time.sleep(order.most_seconds)
+        if not any(vantage.lost for vantage in loading.result.vantages):
+            return
+    waiting = [vantage.name for vantage in loading.result.vantages if vantage.lost]
+    raise LabError("not every way works on the fresh host", where=", ".join(waiting))
 
 
 def run_remedy(host: Host, *arguments: str) -> str:
