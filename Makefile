@@ -42,7 +42,7 @@ test: setup ## all tests: unit, property, documentation, and on real Docker host
 
 check: $(DONE) ## the quick half, for before a commit: lint, format, types, unit tests
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check remedy tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit
 
