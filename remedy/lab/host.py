@@ -28,7 +28,7 @@ class External:
     name = "external"
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self.layout = layout
 
     @property
     def address(self) -> str:
@@ -43,7 +43,7 @@ class External:
     @property
     def pid(self) -> int:
         """The process that holds its namespaces; LabError when the lab has no host."""
-        pid = external_pid(self._layout)
+        pid = external_pid(self.layout)
         if pid is None:
             raise LabError("the external machine does not run", next_step="remedy lab up")
         return pid
@@ -55,7 +55,7 @@ class External:
 
     def command(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
         """The argument list that runs a program on it, for whoever starts it in a way of their own."""
-        return external_command(self._layout.external_place, self.pid, arguments, environment=dict(env or {}))
+        return external_command(self.layout.external_place, self.pid, arguments, environment=dict(env or {}))
 
     def run(
         self,
@@ -86,7 +86,7 @@ class Host:
     """One lab host. Everything is looked up when it is asked for, so the object stays right across reboots."""
 
     def __init__(self, layout: Layout, record: HostRecord) -> None:
-        self._layout = layout
+        self.layout = layout
         self.record = record
         self._init: tuple[int, int] | None = None
 
@@ -121,12 +121,12 @@ class Host:
     @property
     def place(self) -> Place:
         """Its cgroups on the machine."""
-        return self._layout.host_place(self.name)
+        return self.layout.host_place(self.name)
 
     @property
     def external(self) -> External:
         """The external machine of the host's lab."""
-        return External(self._layout)
+        return External(self.layout)
 
     @property
     def is_running(self) -> bool:
@@ -226,15 +226,15 @@ class Host:
         """Shut down (or cut the power, with `hard`) and start again: disks stay; rules, sysctls, processes go."""
         from remedy.lab.lifecycle import reboot_host
 
-        reboot_host(self._layout, self.name, hard=hard)
+        reboot_host(self.layout, self.name, hard=hard)
         self._init = None
 
     def down(self) -> None:
         """Remove the host with everything on it; nothing to do when it has gone already."""
         from remedy.lab.lifecycle import take_down
 
-        if self._layout.host_directory(self.name).exists():
-            take_down(self._layout, self.name)
+        if self.layout.host_directory(self.name).exists():
+            take_down(self.layout, self.name)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remedy.errors import CommandError, LabError
-from remedy.lab.boot import docker_socket, prepare_host, start_host, stop_host
+from remedy.lab.boot import docker_socket, start_host, stop_host
 from remedy.lab.builds import Say, clean_builds
 from remedy.lab.cgroups import remove_cgroup
 from remedy.lab.host import Host
@@ -23,6 +23,7 @@ from remedy.lab.layout import ENGINES, FIREWALLS, Layout, check_host_name, find_
 from remedy.lab.locks import locked, try_lock
 from remedy.lab.namespaces import dismiss_stopped_visitors
 from remedy.lab.populate import populate, wait_for_containers
+from remedy.lab.prepare import prepare_host
 from remedy.lab.records import (
     HostRecord,
     free_number,
@@ -91,8 +92,8 @@ def lab_up(  # noqa: PLR0913
 def release(host: Host) -> Host:
     """Hand the host over to the operator: it outlives the calling process, and `prune` keeps it."""
     record = host.record.model_copy(update={"owner": None})
-    write_record(host._layout, record)
-    return Host(host._layout, record)
+    write_record(host.layout, record)
+    return Host(host.layout, record)
 
 
 def find_host(name: str, layout: Layout | None = None) -> Host:
@@ -172,32 +173,22 @@ def _bring_up(layout: Layout, order: Order, say: Say) -> Host:
     rootfs = host_rootfs(order.engine, layout.cache, say)
     template = docker_template(order.engine, layout.cache, say)
     with _claimed(layout, order, rootfs) as record:
-        try:
-            say(f"starting {record.name} ...")
-            prepare_host(layout, record, template)
-            pid = start_host(layout, record)
-            _add_routes(layout, record)
-            say(f"creating {len(record.topology.containers)} containers ...")
-            populate(f"unix://{docker_socket(pid)}", record.topology, Path(f"/proc/{pid}/root"))
-        except BaseException:
-            _remove_host(layout, record.name)
-            raise
+        say(f"starting {record.name} ...")
+        prepare_host(layout, record, template)
+        pid = start_host(layout, record)
+        _add_routes(layout, record)
+        say(f"creating {len(record.topology.containers)} containers ...")
+        populate(f"unix://{docker_socket(pid)}", record.topology, Path(f"/proc/{pid}/root"))
     return Host(layout, record)
 
 
 @contextmanager
 def _claimed(layout: Layout, order: Order, rootfs: Path) -> Iterator[HostRecord]:
-    """A new host's directory with its record and its lock; the lab is removed again when the host is its last."""
+    """A new host's directory, record and lock, and the lab around it; all gone again when the body fails."""
     descriptor = None
     try:
         with locked(layout.directory, create=True):
-            directory = layout.host_directory(order.name)
-            if directory.exists():
-                raise LabError(f"there is a lab host {order.name!r} already", next_step=f"remedy lab down {order.name}")
-            directory.mkdir(parents=True)
-            descriptor = try_lock(directory)
-            if descriptor is None:
-                raise LabError(f"another process removes {order.name!r} at this moment")
+            descriptor = _claim_directory(layout, order.name)
             record = HostRecord(
                 name=order.name,
                 engine=order.engine,
@@ -212,10 +203,26 @@ def _claimed(layout: Layout, order: Order, rootfs: Path) -> Iterator[HostRecord]
             write_record(layout, record)
             ensure_switch(layout)
         yield record
+    except BaseException:
+        if descriptor is not None:
+            _remove_host(layout, order.name)
+        raise
     finally:
         if descriptor is not None:
             os.close(descriptor)
         _remove_empty_lab(layout)
+
+
+def _claim_directory(layout: Layout, name: str) -> int:
+    """Make a host's directory and lock it. Call it with the lab's lock held."""
+    directory = layout.host_directory(name)
+    if directory.exists():
+        raise LabError(f"there is a lab host {name!r} already", next_step=f"remedy lab down {name}")
+    directory.mkdir(parents=True)
+    descriptor = try_lock(directory)
+    if descriptor is None:
+        raise LabError(f"another process removes {name!r} at this moment")
+    return descriptor
 
 
 def _add_routes(layout: Layout, record: HostRecord) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from remedy.lab.boot import prepare_host, start_host, stop_host
+from remedy.lab.boot import start_host, stop_host
 from remedy.lab.builds import Say, Workplace, build_once, heartbeat, workplace_lab
 from remedy.lab.containers import CONTAINER_IMAGE, IMAGE_ENTRYPOINT
 from remedy.lab.host import Host
+from remedy.lab.prepare import prepare_host
 from remedy.lab.records import FIRST_HOST_NUMBER, HostRecord
 from remedy.lab.rootfs import host_rootfs, image_archive
 from remedy.lab.switch import ensure_switch, remove_switch

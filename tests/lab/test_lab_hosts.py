@@ -217,7 +217,7 @@ def test_a_container_has_a_process_of_the_machine(lab_host: LabHost) -> None:
     pid = host.container_pid("dev1-api-1")
     assert b"nginx" in Path(f"/proc/{pid}/cmdline").read_bytes()
     with pytest.raises(LabError):
-        lab = Host(host._layout, host.record.model_copy(update={"name": "nobody"}))
+        lab = Host(host.layout, host.record.model_copy(update={"name": "nobody"}))
         _ = lab.init_pid
 
 
@@ -255,6 +255,13 @@ def test_a_name_is_taken_once(lab_host: LabHost) -> None:
     with pytest.raises(LabError, match="already"):
         lab_host(topology="empty", name=host.name)
     assert host.is_running
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_that_does_not_start_is_quoted(lab_host: LabHost, engine: str) -> None:
+    with pytest.raises(LabError, match="does not start") as caught:
+        lab_host(engine, topology=Topology(daemon_json={"no-such-key": 1}))
+    assert "no-such-key" in str(caught.value)
 
 
 def test_a_topology_that_the_engine_refuses_leaves_no_host(lab_host: LabHost) -> None:

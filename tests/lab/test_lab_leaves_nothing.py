@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from remedy.lab.layout import DEFAULT_CACHE_DIRECTORY, find_layout, tag_of, unified_hierarchy
+from remedy.lab.layout import ENGINES, find_layout, tag_of, unified_hierarchy
+from remedy.lab.template import docker_template
 
 pytestmark = pytest.mark.lab
 
@@ -76,23 +77,28 @@ class Machine:
         return traces
 
 
+def private_cache(directory: Path, *kinds: str) -> Path:
+    """A cache of its own, in which nobody else builds; things of these kinds are there already."""
+    shared = find_layout().cache
+    for engine in ENGINES:
+        docker_template(engine, shared, print)
+    directory.mkdir()
+    for kind in ("roots", "images", "python", "libraries", *kinds):
+        (directory / kind).symlink_to(shared / kind)
+    return directory
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    cache = Path(os.environ.get("REMEDY_LAB_CACHE") or DEFAULT_CACHE_DIRECTORY)
-    machine = Machine(tmp_path / "lab", cache)
+    machine = Machine(tmp_path / "lab", private_cache(tmp_path / "cache", "templates"))
     yield machine
     machine.run("down", "--all")
 
 
 @pytest.fixture
 def building_machine(tmp_path: Path) -> Machine:
-    """With a cache of its own that has the root file systems, but no template of /var/lib/docker yet."""
-    shared = find_layout().cache
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    for kind in ("roots", "images", "python", "libraries"):
-        (cache / kind).symlink_to(shared / kind)
-    return Machine(tmp_path / "lab", cache)
+    """Has no template of /var/lib/docker yet."""
+    return Machine(tmp_path / "lab", private_cache(tmp_path / "cache"))
 
 
 def test_a_host_that_went_down_leaves_nothing(machine: Machine) -> None:
