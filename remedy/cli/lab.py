@@ -23,7 +23,7 @@ _PASS_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspersed_
 _EXAMPLES = """
 remedy lab up                                    # Docker 28.5, nft, the operator's containers
 remedy lab up old --engine 20.10 --firewall legacy
-remedy lab exec old -- remedy doctor             # this very remedy, inside
+remedy lab exec old -- remedy facts              # this very remedy, inside
 remedy lab exec external -- curl -s 10.98.0.2:8080
 remedy lab down --all
 """
