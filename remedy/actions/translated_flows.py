@@ -56,7 +56,7 @@ class Ending:
         self.containers, self.ports, self.udp = containers, ports, udp
 
     def from_loopback(self) -> Iterator[TranslatedFlow]:
-        """Those of the host's own loopback. Raises OSError."""
+        """Those of the host's own loopback, which is IPv4 only. Raises OSError."""
         for one in read_open_connections(self.ports):
             if one.local_address.is_loopback:
                 yield from _translated(one)
@@ -99,7 +99,9 @@ def _end_flows(ending: Ending, find: Find) -> tuple[int, int]:
     ended = close_when_quiet(partial(_connections, held))
     if ended.closed:
         time.sleep(FAREWELL_SECONDS)
-    left = list(find(ending))
+    served = {flow.server for flow in flows}
+    concerned = [container for container in ending.containers if served & container.addresses]
+    left = list(find(Ending(concerned, ending.ports, udp=ending.udp)))
     for flow in left:
         delete_flow(flow.question)
     return ended.closed, len(left)

@@ -19,6 +19,7 @@ from remedy.facts.netlink import attributes, dump, messages
 from remedy.facts.processes import PROC, process_ids, read_program
 
 NETLINK_SOCK_DIAG = 4
+TCPDIAG_GETSOCK = 18
 SOCK_DIAG_BY_FAMILY = 20
 INET_DIAG_SKV6ONLY = 11
 _IPPROTO = {Protocol.TCP: 6, Protocol.UDP: 17}
@@ -43,6 +44,7 @@ _ALL_BUT_CLOSED_TCP = 0x1FFF & ~(1 << 7)
 _OPEN_TCP = sum(1 << state for state in (1, 2, 3, 4, 5, 8))
 _UNCONNECTED_UDP = 1 << 7
 _REQUEST = struct.Struct("=BBBBI48x")
+_OLD_REQUEST = struct.Struct("=BBBB48xII")
 _MESSAGE_BYTES = 72
 _PORTS = struct.Struct("!HH")
 
@@ -69,12 +71,11 @@ class RawSocket:
 
 def read_sockets(ports: Collection[int]) -> list[RawSocket]:
     """Read the calling thread's namespace: every waiting socket, and the connections with one of `ports`."""
-    found: list[RawSocket] = []
-    for protocol, states in ((Protocol.TCP, _ALL_BUT_CLOSED_TCP), (Protocol.UDP, _UNCONNECTED_UDP)):
-        for family in _FAMILIES:
-            request = _REQUEST.pack(family, _IPPROTO[protocol], 0, 0, states)
-            datagrams = dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request)
-            found.extend(parse_sockets(chain.from_iterable(map(messages, datagrams)), protocol, ports))
+    found = list(parse_sockets(_dump_tcp(_ALL_BUT_CLOSED_TCP), Protocol.TCP, ports))
+    for family in _FAMILIES:
+        request = _REQUEST.pack(family, _IPPROTO[Protocol.UDP], 0, 0, _UNCONNECTED_UDP)
+        datagrams = dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request)
+        found.extend(parse_sockets(chain.from_iterable(map(messages, datagrams)), Protocol.UDP, ports))
     return found
 
 
@@ -83,13 +84,16 @@ def read_open_connections(ports: Collection[int]) -> list[RawSocket]:
 
     The kernel leaves out the rest: where there are many, they are in TIME-WAIT.
     """
-    found: list[RawSocket] = []
-    for family in _FAMILIES:
-        datagrams = dump(
-            NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, _REQUEST.pack(family, _IPPROTO[Protocol.TCP], 0, 0, _OPEN_TCP)
-        )
-        found.extend(parse_sockets(chain.from_iterable(map(messages, datagrams)), Protocol.TCP, ports))
-    return found
+    return list(parse_sockets(_dump_tcp(_OPEN_TCP), Protocol.TCP, ports))
+
+
+def _dump_tcp(states: int) -> Iterator[bytes]:
+    """Give the TCP sockets in `states`, of both IP versions, by the request of before Linux 3.3.
+
+    Today's names one version, and each walks through the table of all the machine's namespaces (6 ms).
+    """
+    datagrams = dump(NETLINK_SOCK_DIAG, TCPDIAG_GETSOCK, _OLD_REQUEST.pack(0, 0, 0, 0, states, 0))
+    return chain.from_iterable(map(messages, datagrams))
 
 
 def parse_sockets(payloads: Iterable[bytes], protocol: Protocol, ports: Collection[int]) -> Iterator[RawSocket]:
