@@ -29,6 +29,7 @@ def loss(
     engine: Annotated[list[str] | None, typer.Option(help="20.10, 26.1, 28.5; default all")] = None,
     firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default both")] = None,
     containers: Annotated[list[int] | None, typer.Option(help="containers that publish; default 4 and 64")] = None,
+    forward_off: Annotated[bool, typer.Option(help="net.ipv4.ip_forward is 0 until the engine starts")] = False,
     attempts: Annotated[int, typer.Option(help="how often a case with losses is measured")] = 2,
     json: Json = None,
     nice: Nice = 0,
@@ -39,7 +40,7 @@ def loss(
     from remedy.bench.output import print_table, say, write_json
     from remedy.lab.layout import ENGINES, FIREWALLS
 
-    cases = all_cases(engine or ENGINES, firewall or FIREWALLS, containers or CONTAINERS)
+    cases = all_cases(engine or ENGINES, firewall or FIREWALLS, containers or CONTAINERS, ip_forward=not forward_off)
     results = []
     for result in measure_all(cases, attempts=attempts, say=say, priority=nice):
         results.append(result)

@@ -13,10 +13,14 @@ CONTAINERS = (4, 64)
 
 
 def all_cases(
-    engines: Sequence[str] = ENGINES, firewalls: Sequence[str] = FIREWALLS, containers: Sequence[int] = CONTAINERS
+    engines: Sequence[str] = ENGINES,
+    firewalls: Sequence[str] = FIREWALLS,
+    containers: Sequence[int] = CONTAINERS,
+    *,
+    ip_forward: bool = True,
 ) -> tuple[Case, ...]:
     """Every combination."""
-    return tuple(Case(*values) for values in product(engines, firewalls, containers))
+    return tuple(Case(*values, ip_forward) for values in product(engines, firewalls, containers))
 
 
 def measure_all(cases: Sequence[Case], *, attempts: int, say: Say, priority: int = 0) -> Iterator[CaseResult]:
