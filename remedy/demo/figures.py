@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from remedy.bench.load_model import LoadResult
-from remedy.demo.traffic import Losses, lost
+from remedy.demo.throughput import Speed
+from remedy.demo.traffic import WAYS, Losses, lost
 
 BEFORE, AFTER, BACK = "before", "after", "rolled back"
 
@@ -20,7 +21,7 @@ class Figures:
     """The figures of a whole demonstration; keyed by BEFORE, AFTER, BACK, traffic by command."""
 
     proxies: dict[str, int] = field(default_factory=dict)
-    throughput: dict[str, dict[str, float]] = field(default_factory=dict)
+    speeds: dict[str, dict[str, Speed]] = field(default_factory=dict)
     traffic: dict[str, Losses] = field(default_factory=dict)
     lines_compared: int = 0
     differences: int = 0
@@ -32,32 +33,31 @@ class Figures:
         return kept and self.proxies[AFTER] == 0 and self.proxies[BACK] == self.proxies[BEFORE]
 
     def ratio(self, way: str) -> float:
-        """How many times as fast a way is without docker-proxy; with it: the mean of before and rolled back."""
-        with_proxy = (self.throughput[BEFORE][way] + self.throughput[BACK][way]) / 2
-        return self.throughput[AFTER][way] / with_proxy
+        """How many times as fast a way is without docker-proxy, both against the direct way of the same moments."""
+        before, after, back = (self.speeds[state][way].of_direct for state in (BEFORE, AFTER, BACK))
+        return after / ((before + back) / 2)
 
 
 def summary(figures: Figures) -> Table:
     """The few lines that are to be remembered."""
     table = Table.grid(padding=(0, 3))
     table.add_row("docker-proxy processes", " → ".join(str(figures.proxies[state]) for state in (BEFORE, AFTER, BACK)))
-    for way in figures.throughput[BEFORE]:
-        shown = " → ".join(f"{figures.throughput[state][way]:,.0f}" for state in (BEFORE, AFTER, BACK))
-        times = Text.assemble((f"{figures.ratio(way):.1f} times", "bold"), (" the mean of before and back", "dim"))
-        table.add_row(f"requests/s, {way}", shown, times)
+    for way in WAYS:
+        shown = " → ".join(f"{figures.speeds[state][way].per_second:,.0f}" for state in (BEFORE, AFTER, BACK))
+        table.add_row(f"requests/s, {way}", shown, Text(f"{figures.ratio(way):.1f} times as fast", "bold"))
     for command, seen in figures.traffic.items():
         late = f"; {seen.late} waited more than 200 ms" if seen.late else ""
-        remark = f"of {seen.connections:,} new connections, longest wait {seen.longest_ms:.0f} ms{late}"
+        remark = f"of {seen.connections:,}, longest wait {seen.longest_ms:.0f} ms{late}"
         table.add_row(f"requests lost during {command}", judged(seen.lost), Text(remark, "dim"))
     compared = Text(f"in {figures.lines_compared:,} lines of the host's state", "dim")
     table.add_row("differences after rollback", judged(figures.differences), compared)
     return table
 
 
-def throughput_rows(throughput: Mapping[str, Mapping[str, float]]) -> Iterator[Sequence[str]]:
-    """A row for each way: the requests per second of each state measured so far."""
-    for way in throughput[BEFORE]:
-        yield (way, *(f"{figures[way]:,.0f}" for figures in throughput.values()))
+def speed_rows(speeds: Mapping[str, Mapping[str, Speed]]) -> Iterator[Sequence[str]]:
+    """A row for each way: requests per second, and in brackets the share of the direct way's, of each state so far."""
+    for way in speeds[BEFORE]:
+        yield (way, *(f"{found[way].per_second:,.0f} ({found[way].of_direct:.0%})" for found in speeds.values()))
 
 
 def loss_rows(result: LoadResult) -> Iterator[Sequence[str | Text]]:

@@ -1,4 +1,8 @@
-"""Requests per second on a few ways to the same backends, by wrk, in short rounds that take turns."""
+"""Requests per second on a few ways to the same backends, by wrk, in short rounds that take turns.
+
+Other work on the machine moves all figures up and down. So each round also asks a backend directly, which no change of
+the proxy touches, and a way's figure is compared with that of the same few seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from statistics import median
 from remedy.errors import CommandError
 from remedy.host.commands import run_command
 
-ROUNDS = 3
-SECONDS = 2
+ROUNDS = 5
+SECONDS = 1
 CONNECTIONS = 32
 
 _REQUESTS_PER_SECOND = re.compile(r"^Requests/sec:\s*([\d.]+)", re.MULTILINE)
@@ -27,14 +31,28 @@ class Way:
     url: str
 
 
-def measure(ways: Sequence[Way], say: Callable[[str], None]) -> dict[str, float]:
-    """The median requests per second of each way. Raises CommandError when wrk cannot measure."""
-    rounds: dict[str, list[float]] = {way.name: [] for way in ways}
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one way carries: the medians over the rounds. of_direct: its share of the direct way's in the same round."""
+
+    per_second: float
+    of_direct: float
+
+
+def measure(ways: Sequence[Way], direct: Way, say: Callable[[str], None]) -> dict[str, Speed]:
+    """The speed of each way and of the direct one, by name. Raises CommandError when wrk cannot measure."""
+    rounds: list[dict[str, float]] = []
     for number in range(1, ROUNDS + 1):
-        for way in ways:
-            say(f"{way.name}: round {number} of {ROUNDS}, {SECONDS} s")
-            rounds[way.name].append(_one_round(way))
-    return {name: median(found) for name, found in rounds.items()}
+        say(f"measuring: round {number} of {ROUNDS}")
+        rounds.append({way.name: _one_round(way) for way in (*ways, direct)})
+    return {way.name: _speed(way.name, direct.name, rounds) for way in (*ways, direct)}
+
+
+def _speed(way: str, direct: str, rounds: Sequence[dict[str, float]]) -> Speed:
+    return Speed(
+        per_second=median(found[way] for found in rounds),
+        of_direct=median(found[way] / found[direct] for found in rounds),
+    )
 
 
 def _one_round(way: Way) -> float:
@@ -46,7 +64,7 @@ def requests_per_second(report: str) -> float:
     """The figure of wrk's report. Raises CommandError when there is none, or not every answer was good."""
     found = _REQUESTS_PER_SECOND.search(report)
     trouble = _TROUBLE.search(report)
-    if found is None or trouble is not None:
+    if found is None or float(found.group(1)) == 0 or trouble is not None:
         why = trouble.group(1) if trouble else report.strip()[-200:]
         raise CommandError("the throughput could not be measured", where="wrk", why=why)
     return float(found.group(1))

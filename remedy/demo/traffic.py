@@ -9,7 +9,9 @@ from remedy.demo.throughput import Way
 from remedy.lab import Host
 
 BALANCER = "dev1-haproxy-1"
+BACKEND = "dev1-api-1"
 GATEWAY = "172.17.0.1"
+WAYS = ("haproxy → gateway → api", "client → haproxy → api")
 _INTERVAL_SECONDS = 0.01
 
 
@@ -40,9 +42,19 @@ def load_order(host: Host) -> LoadOrder:
 def ways(host: Host) -> tuple[Way, ...]:
     """What is measured: haproxy's own way to one backend, and a client's way through haproxy to all of them."""
     return (
-        Way("haproxy → gateway → api", _namespace_of(host, BALANCER), f"http://{GATEWAY}:5001/1k"),
-        Way("client → haproxy → api", str(host.external.netns_path), f"http://{host.address}:8080/1k"),
+        Way(WAYS[0], _namespace_of(host, BALANCER), f"http://{GATEWAY}:5001/1k"),
+        Way(WAYS[1], str(host.external.netns_path), f"http://{host.address}:8080/1k"),
     )
+
+
+def direct_way(host: Host) -> Way:
+    """haproxy's container to a backend's own address: what no change of the proxy touches."""
+    client = host.docker()
+    try:
+        (endpoint, *_) = client.api.inspect_container(BACKEND)["NetworkSettings"]["Networks"].values()
+    finally:
+        client.close()
+    return Way("api directly, to compare", _namespace_of(host, BALANCER), f"http://{endpoint['IPAddress']}:8080/1k")
 
 
 def losses(result: LoadResult) -> Losses:

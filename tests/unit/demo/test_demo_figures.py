@@ -3,11 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
-from remedy.demo.figures import AFTER, BACK, BEFORE, Figures, cost, summary
+from remedy.demo.figures import AFTER, BACK, BEFORE, Figures, cost, speed_rows, summary
 from remedy.demo.host_state import difference
 from remedy.demo.stage import Stage
-from remedy.demo.throughput import requests_per_second
-from remedy.demo.traffic import Losses
+from remedy.demo.throughput import Speed, Way, measure, requests_per_second
+from remedy.demo.traffic import WAYS, Losses
 from remedy.errors import CommandError
 
 REPORT = """Running 2s test @ http://172.17.0.1:5001/1k
@@ -18,10 +18,14 @@ Transfer/sec:     15.07MB
 """
 
 
+def speeds(per_second: float, of_direct: float) -> dict[str, Speed]:
+    return dict.fromkeys(WAYS, Speed(per_second, of_direct))
+
+
 def figures(**changes: object) -> Figures:
     made = Figures(
         proxies={BEFORE: 9, AFTER: 0, BACK: 9},
-        throughput={BEFORE: {"way": 10_000.0}, AFTER: {"way": 22_000.0}, BACK: {"way": 12_000.0}},
+        speeds={BEFORE: speeds(10_000, 0.4), AFTER: speeds(12_000, 1.0), BACK: speeds(6_000, 0.6)},
         traffic={"apply": Losses(connections=2_000, lost=0, late=0, longest_ms=17.0)},
         lines_compared=978,
     )
@@ -47,8 +51,23 @@ def test_a_measurement_with_errors_is_none(report):
         requests_per_second(report)
 
 
-def test_the_ratio_is_against_the_mean_of_both_measurements_with_docker_proxy():
-    assert figures().ratio("way") == 2.0
+def test_the_ratio_compares_shares_of_the_direct_way_so_that_a_busy_machine_does_not_count():
+    assert figures().ratio(WAYS[0]) == 2.0
+
+
+def test_each_state_has_its_figure_and_its_share_of_the_direct_way():
+    rows = list(speed_rows({BEFORE: speeds(10_000, 0.4), AFTER: speeds(12_000, 1.0)}))
+
+    assert rows[0] == (WAYS[0], "10,000 (40%)", "12,000 (100%)")
+
+
+def test_the_share_is_that_of_the_same_round(monkeypatch):
+    answers = iter([100.0, 200.0, 50.0, 100.0, 10.0, 20.0, 5.0, 10.0, 400.0, 800.0])
+    monkeypatch.setattr("remedy.demo.throughput._one_round", lambda _: next(answers))
+
+    found = measure([Way("a", "", "")], Way("direct", "", ""), lambda _: None)
+
+    assert found == {"a": Speed(50.0, 0.5), "direct": Speed(100.0, 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -70,9 +89,9 @@ def test_the_summary_says_each_figure_once():
     Console(file=stream, width=120).print(summary(figures()))
 
     assert "9 → 0 → 9" in stream.getvalue()
-    assert "10,000 → 22,000 → 12,000" in stream.getvalue()
-    assert "2.0 times" in stream.getvalue()
-    assert "of 2,000 new connections, longest wait 17 ms" in stream.getvalue()
+    assert "10,000 → 12,000 → 6,000" in stream.getvalue()
+    assert "2.0 times as fast" in stream.getvalue()
+    assert "of 2,000, longest wait 17 ms" in stream.getvalue()
 
 
 def test_a_line_that_went_and_one_that_came_are_a_difference_and_the_same_lines_are_none():
