@@ -74,8 +74,11 @@ def up(
             say=say,
         )
     _show(context, [host], f"{host.name} is up: Docker {engine}, {firewall}, {host.address}")
-    # The last act: whoever is killed before it leaves an orphan, which `prune` removes.
+    sys.stdout.flush()
+    # Whoever is killed before this leaves an orphan, which `prune` removes. So it is the last act: the interpreter
+    # would take a tenth of a second to end, in which a killed command had left a host that nobody knows of.
     release(host)
+    os._exit(0)
 
 
 @app.command("list", cls=RemedyCommand)
