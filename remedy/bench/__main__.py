@@ -10,7 +10,7 @@ import typer
 
 from remedy.errors import RemedyError
 
-LOSSY = 2
+BROKEN_PROMISE = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -48,7 +48,27 @@ def loss(
             write_json(json, [one.model_dump(mode="json") for one in results])
     print_table(loss_table(results), [verdict(results), *incident_lines(results)])
     if not all(result.is_clean for result in results):
-        raise typer.Exit(LOSSY)
+        raise typer.Exit(BROKEN_PROMISE)
+
+
+@app.command()
+def demo(
+    engine: Annotated[str, typer.Option(help="20.10, 26.1, 28.5")] = "28.5",
+    firewall: Annotated[str, typer.Option(help="nft, legacy")] = "nft",
+    rounds: Annotated[int, typer.Option(help="of one second for each way")] = 7,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print requests/s through docker-proxy, after remedy and by hand; exit status 2 when remedy's are too few."""
+    from remedy.bench.output import print_table, say, write_json
+    from remedy.bench.throughput import measure_throughput, throughput_table
+
+    result = measure_throughput(engine, firewall, rounds=rounds, say=say, priority=nice)
+    if json is not None:
+        write_json(json, result.model_dump(mode="json"))
+    print_table(throughput_table(result), [])
+    if not result.keeps_promise:
+        raise typer.Exit(BROKEN_PROMISE)
 
 
 def main() -> None:

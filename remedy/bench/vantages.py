@@ -25,6 +25,11 @@ def loss_vantages(host: Host) -> tuple[Vantage, ...]:
     )
 
 
+def throughput_vantages(host: Host) -> tuple[Vantage, ...]:
+    """The two whose throughput is measured: a container by the gateway, and haproxy from outside."""
+    return tuple(one for one in loss_vantages(host) if one.name in ("container -> gateway", "external -> haproxy"))
+
+
 def container_netns(host: Host, name: str) -> str:
     """The network namespace of a container, as this machine sees it."""
     return f"/proc/{host.container_pid(name)}/ns/net"
