@@ -14,6 +14,7 @@ from remedy.apply.lock import host_lock
 from remedy.apply.model import ProbeReport, RunReport
 from remedy.apply.preflight import check_may_change
 from remedy.apply.progress import OnEvent, Progress
+from remedy.apply.restarts import bindings_that_need_a_restart
 from remedy.apply.runs import Run, active_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import Undone, undo_run
@@ -187,4 +188,4 @@ def _probe_again(
         for (who, to), was in before.items()
         if is_regression(was, after.get((who, to)))
     ]
-    return reports(plan.probes, before, after), tuple(lost)
+    return reports(plan.probes, before, after), (*lost, *bindings_that_need_a_restart(plan, facts))

@@ -11,6 +11,7 @@ from remedy.apply.guard import arm_guard, check_guard_possible, remove_guard
 from remedy.apply.interrupts import Interrupts, catch_interrupts
 from remedy.apply.journal import Journal, utc_now
 from remedy.apply.lock import host_lock
+from remedy.apply.meanwhile import container_changes
 from remedy.apply.model import ProbeReport, RunOutcome, RunReport
 from remedy.apply.preflight import (
     check_can_work,
@@ -44,6 +45,7 @@ class _Run:
     context: ActionContext
     progress: Progress
     interrupts: Interrupts
+    facts: HostFacts  # as they were before the first change
     baseline: dict[Key, Answer | None]
 
 
@@ -82,7 +84,7 @@ def _apply_with_lock(plan: Plan, facts: HostFacts, settings: Settings, on_event:
     with catch_interrupts(progress.warn) as interrupts:
         progress.phase("trying today's connections")
         baseline = probe_all(plan.probes, facts)
-        run = _Run(run_id, plan, settings, journal, context, progress, interrupts, baseline)
+        run = _Run(run_id, plan, settings, journal, context, progress, interrupts, facts, baseline)
         try:
             return _act_and_verify(run)
         finally:
@@ -157,8 +159,9 @@ def _put_back(run: _Run, error: Exception) -> RunReport:
     run.progress.phase("putting everything back")
     known = run_named(run.settings, run.id)
     changed = bool(known.to_undo())
-    undone = undo_run(known, _facts_or_none(run.plan), run.context, run.journal, run.progress)
-    message = str(error)
+    facts = _facts_or_none(run.plan)
+    undone = undo_run(known, facts, run.context, run.journal, run.progress)
+    message = str(error) + _what_others_did(run, facts)
     if not undone.is_complete:
         _write_end(run, "rollback-incomplete", message)
         message += f"\nnot everything could be put back: {undone.why}"
@@ -171,6 +174,14 @@ def _put_back(run: _Run, error: Exception) -> RunReport:
     if not changed:
         return _report(run, "failed", EXIT_FAILED, (), message)
     return _report(run, "rolled-back", EXIT_ROLLED_BACK, _probes_after(run), message)
+
+
+def _what_others_did(run: _Run, facts: HostFacts | None) -> str:
+    """A container that somebody stopped meanwhile explains more than the connection that it lost."""
+    if facts is None or any(action.disruption.containers for action in run.plan.actions):
+        return ""  # nothing is known, or the restart itself stops containers
+    changes = container_changes(run.facts, facts)
+    return "\nmeanwhile, and not by this run: " + ", ".join(changes) if changes else ""
 
 
 def _facts_or_none(plan: Plan) -> HostFacts | None:
