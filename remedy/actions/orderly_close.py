@@ -17,7 +17,7 @@ from remedy.host.borrowed_sockets import BorrowedSocket, borrow, socket_descript
 
 # A pause in the middle of a long answer looks like the end of one, so at first only a longer silence counts: this
 # many milliseconds in each part of the patience.
-SILENCE_MILLISECONDS = (10, 10, 2, 0)
+SILENCE_MILLISECONDS = (100, 20, 10, 2, 0)
 INTERVAL_SECONDS = 0.002
 PATIENCE_SECONDS = 1.6
 
