@@ -19,6 +19,7 @@ import hashlib
 import json
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,9 +35,10 @@ from remedy.verify.connect import connect
 State = dict[str, Any]
 
 # Directories whose every entry counts: name, kind, mode, owner, link target, content.
-WATCHED_DIRECTORIES = ("/etc/docker", "/etc/systemd/system", "/run/systemd/transient", "/var/lib/systemd/timers")
+WATCHED_DIRECTORIES = ("/etc/docker", "/etc/systemd/system", "/run/systemd/system", "/var/lib/systemd/timers")
 # Counters and what the kernel computes; nobody sets them.
 UNSET_SYSCTLS = re.compile(r"nf_conntrack_count|stable_secret|/nf_log/|mc_forwarding|conf/[^/]*/route/flush")
+PATIENCE_SECONDS = 3.0
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 NETWORK_KEYS = ("Id", "Driver", "Scope", "Internal", "IPAM", "Options", "Labels")
 # What a reboot, or making a container again, gives anew.
@@ -121,14 +123,21 @@ def without_processes(state: State) -> State:
         for name, container in state["containers"].items()
     }
     names = {
-        address: f"<{key} of {name} on {network}>"
+        address: f"{name}@{network}:{key}"
         for name, container in state["containers"].items()
         for network, endpoint in container["addresses"].items()
         for key, address in endpoint.items()
         if address and key != "gateway"
     }
-    renamed: State = _renamed({**state, "containers": containers}, names)
+    # The engine makes its default network anew when no container runs at its start.
+    networks = {name: {k: v for k, v in network.items() if k != "Id"} for name, network in state["networks"].items()}
+    renamed: State = _renamed({**state, "containers": containers, "networks": networks}, names)
     return renamed
+
+
+def about_ipv6_proxies(line: str) -> bool:
+    """A container that starts while the proxy is off gets its docker-proxy on [::] only when it starts once more."""
+    return line.startswith("docker-proxy: is gone: tcp ::") or "'HostIp': '::'" in line
 
 
 def only(state: State, *keys: str) -> State:
@@ -187,8 +196,10 @@ def _engine(host: Host) -> State:
         "containers": {item["Name"].lstrip("/"): _container(item) for item in containers},
         "networks": {
             item["Name"]: {
-                key: item.get(key) for key in ("Id", "Driver", "Scope", "Internal", "IPAM", "Options", "Labels")
+                "subnets": [config["Subnet"] for config in (item.get("IPAM") or {}).get("Config") or ()],
+                **{key: item.get(key) for key in ("Id", "Driver", "Scope", "Internal", "Options", "Labels")},
             }
+            # A gateway that the engine chose itself stands in IPAM only after its next start, whoever restarts it.
             for item in networks
         },
     }
@@ -317,9 +328,22 @@ def _traffic(host: Host, containers: Mapping[str, State]) -> dict[str, bool]:
             gateways = sorted({e["gateway"] for e in item["addresses"].values() if e["gateway"]})
             targets += [(name, pid, gateway) for gateway in gateways]
     tries = [(who, pid, f"{address}:{port}") for who, pid, address in targets for port in sorted(ports)]
+    # A host that had this address before may have left its hardware address behind.
+    host.external.run(["ip", "neigh", "flush", "all"], check=False)
     with ThreadPoolExecutor(24) as pool:
-        answers = pool.map(lambda t: run_in_network_namespace(t[1], lambda: connect(HostPort.parse(t[2]))), tries)
-        return {f"{who} -> {to}": answer.worked for (who, _, to), answer in zip(tries, answers, strict=True)}
+        answers = pool.map(lambda each: _answers(each[1], each[2]), tries)
+        return {f"{who} -> {to}": answer for (who, _, to), answer in zip(tries, answers, strict=True)}
+
+
+def _answers(pid: int, to: str) -> bool:
+    """Whether somebody answers, at once or (on a busy machine) soon."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        if run_in_network_namespace(pid, lambda: connect(HostPort.parse(to))).worked:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
 
 
 # --- comparing -------------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remedy.firewall.iptables_save import parse, quote, render, tokenise
 from remedy.firewall.normal_form import differences, normalised
+
+# A busy machine is no failure.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # What a comment can hold: the kernel takes any byte, iptables-save prints it.
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
@@ -32,21 +35,25 @@ def saved(draw: st.DrawFn) -> str:
     return "".join(blocks)
 
 
+@unhurried
 @given(saved())
 def test_rendering_what_was_parsed_gives_the_text(text: str) -> None:
     assert render(parse(text)) == text
 
 
+@unhurried
 @given(texts)
 def test_a_quoted_token_is_one_token_again(token: str) -> None:
     assert [found.text for found in tokenise(quote(token))] == [token]
 
 
+@unhurried
 @given(saved())
 def test_a_state_differs_from_itself_in_nothing(text: str) -> None:
     assert differences(normalised(text), normalised(text)) == ()
 
 
+@unhurried
 @given(saved(), saved())
 def test_differences_are_empty_only_between_equal_forms(one: str, other: str) -> None:
     same = normalised(one) == normalised(other)
