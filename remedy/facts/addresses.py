@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Literal
 
@@ -35,20 +35,23 @@ class Addressing:
 def read_addressing() -> Addressing:
     """Read the calling thread's network namespace."""
     output = run_command(["ip", "-json", "-details", "-batch", "-"], stdin=_BATCH).stdout
-    links, routes, rules = parse_batch(output)
+    addressing = parse_addressing(*parse_batch(output))
+    # Without an IPv6 address no packet of this family is routed.
+    if not any(found.address.version == 6 and found.scope == "global" for found in addressing.addresses):
+        return addressing
+    rules6 = json.loads(run_command(["ip", "-json", "-6", "rule", "show"]).stdout or "[]")
+    return replace(addressing, rules=(*addressing.rules, *(parse_rule(rule, 6) for rule in rules6)))
+
+
+def parse_addressing(links: list[Item], routes: list[Item], rules: list[Item]) -> Addressing:
+    """Put together what `ip -json` says of links with their addresses, of routes, and of IPv4's rules."""
     # Ports of a bridge do no routing of their own: their link-local addresses and routes are noise.
     ports = {link["ifname"] for link in links if "master" in link}
-    routes = [route for route in routes if route.get("dev") not in ports]
-    addresses = tuple(found for found in parse_addresses(links) if found.interface not in ports)
-    rules6: list[Item] = []
-    # Without an IPv6 address no packet of this family is routed.
-    if any(found.address.version == 6 and found.scope == "global" for found in addresses):
-        rules6 = json.loads(run_command(["ip", "-json", "-6", "rule", "show"]).stdout or "[]")
     return Addressing(
         links=tuple(map(parse_link, links)),
-        addresses=addresses,
-        routes=tuple(parse_routes(routes)),
-        rules=(*(parse_rule(rule, 4) for rule in rules), *(parse_rule(rule, 6) for rule in rules6)),
+        addresses=tuple(found for found in parse_addresses(links) if found.interface not in ports),
+        routes=tuple(parse_routes([route for route in routes if route.get("dev") not in ports])),
+        rules=tuple(parse_rule(rule, 4) for rule in rules),
         raw_links=tuple(links),
     )
 

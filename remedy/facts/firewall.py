@@ -164,6 +164,12 @@ def parse_nft_table(output: str) -> list[object]:
     return [item for item in json.loads(output)["nftables"] if "metainfo" not in item]
 
 
+def is_iptables_table(table: str) -> bool:
+    """Whether a table ("ip filter") has a name of those that iptables-nft makes and iptables-save prints."""
+    family, _, name = table.partition(" ")
+    return family in {"ip", "ip6"} and name in _COMPATIBLE_TABLES
+
+
 def is_read_as_json(table: str) -> bool:
     """Whether a table ("ip docker-bridges") is read in full: the engine's own, and remedy's."""
     name = table.partition(" ")[2]

@@ -213,7 +213,11 @@ class DockerProxy(Frozen):
 
 
 class ListeningSocket(Frozen):
-    """A socket that waits for connections (TCP LISTEN, UDP unconnected) in one namespace."""
+    """A socket that waits for connections (TCP LISTEN, UDP unconnected) in one namespace.
+
+    container_id: the container whose process holds it, of those that share the namespace; None for a process of
+    the host (which is not only found in the host's namespace: the engine's DNS listens inside the containers').
+    """
 
     protocol: Protocol
     address: Address
@@ -222,6 +226,7 @@ class ListeningSocket(Frozen):
     pid: int | None = None
     program: str | None = None
     v6only: bool | None = None
+    container_id: str | None = None
 
 
 class Connection(Frozen):
