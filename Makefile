@@ -2,10 +2,13 @@
 #
 #   PYTHON=python3.13 make setup             another interpreter (3.11 or later)
 #   ENGINE=20.10 FIREWALL=legacy make demo   another Docker host (also for `make lab`)
+#   make captures CAPTURES=DIR OUT=FILE      other recorded hosts, and each answer as a line of JSON
 
 PYTHON   ?= python3
 ENGINE   ?= 28.5
 FIREWALL ?= nft
+CAPTURES ?= tests/captures
+OUT      ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -26,7 +29,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check lab lock clean
+.PHONY: help setup packages demo test check captures lab lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +48,9 @@ check: $(DONE) ## the quick half, for before a commit: lint, format, types, unit
 	@$(BIN)/ruff format --check remedy tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit
+
+captures: $(DONE) ## is the packet walk right about recorded hosts? Each connection is asked, no host is needed
+	@exec $(BIN)/python -m remedy.captures $(if $(OUT),--out "$(OUT)") "$(CAPTURES)"
 
 lab: setup ## a shell on a throwaway Docker host, which goes when you leave
 	@name=shell-$$$$; trap "$(BIN)/remedy lab down $$name" EXIT; trap 'exit 130' INT TERM HUP; \
