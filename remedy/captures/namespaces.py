@@ -70,7 +70,7 @@ def _host(files: CaptureFiles, members: Sequence[Container], networks: Sequence[
     links = [_with_kind(link, networks) for link in files.document("ip-addr.json", []) if link]
     routes = [*files.document("ip-route.json", []), *files.document("ip-route6.json", [])]
     addressing = parse_addressing(links, [route for route in routes if route], files.document("ip-rule.json", []))
-    rules = (*addressing.rules, *_rules(6, files.document("ip-rule6.json", _DEFAULT_RULES[6])))
+    rules6 = files.document("ip-rule6.json", _DEFAULT_RULES[6]) if _routes_ipv6(addressing.addresses) else ()
     lines = parse_lines(files.text("listen.txt").splitlines())
     return NetNamespace(
         inode=_HOST_NUMBER,
@@ -80,7 +80,7 @@ def _host(files: CaptureFiles, members: Sequence[Container], networks: Sequence[
         links=addressing.links,
         addresses=addressing.addresses,
         routes=addressing.routes,
-        rules=rules,
+        rules=(*addressing.rules, *_rules(6, rules6)),
         listening=listening_sockets(lines, members, is_host=True),
         connections=(),
     )
@@ -103,7 +103,7 @@ def _of_containers(
     item: Item = next((item for item in items if item.get("addr")), {})
     addressing = parse_addressing(item.get("addr", []), [*item.get("route", []), *item.get("route6", [])], [])
     addresses = (*_loopback_addresses(addressing, version), *addressing.addresses)
-    has_ipv6 = any(found.address.version == 6 for found in addresses)
+    families: tuple[Family, ...] = (4, 6) if _routes_ipv6(addresses) else (4,)
     lines = dict.fromkeys(line for item in items for line in item.get("listen", ()))
     return NetNamespace(
         inode=number,
@@ -113,10 +113,15 @@ def _of_containers(
         links=(Link(index=1, name="lo", mtu=65536), *addressing.links),
         addresses=addresses,
         routes=(*addressing.routes, *(route for found in addresses for route in _own_routes(found))),
-        rules=(*_rules(4, _DEFAULT_RULES[4]), *(_rules(6, _DEFAULT_RULES[6]) if has_ipv6 else ())),
+        rules=tuple(rule for family in families for rule in _rules(family, _DEFAULT_RULES[family])),
         listening=listening_sockets(parse_lines(lines), members, is_host=False),
         connections=(),
     )
+
+
+def _routes_ipv6(addresses: Iterable[InterfaceAddress]) -> bool:
+    """Whether the rules of IPv6 are told, as by remedy.facts.addresses."""
+    return any(found.address.version == 6 and found.scope == "global" for found in addresses)
 
 
 def _rules(family: Family, items: Iterable[Item]) -> Iterator[RoutingRule]:

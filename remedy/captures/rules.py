@@ -12,11 +12,12 @@ from remedy.facts.firewall import (
     Variant,
     choose_backend,
     is_firewalld_active,
-    is_iptables_table,
     variant_of,
     without_dates,
 )
+from remedy.facts.ipsets import parse_ipsets
 from remedy.facts.model import FirewallFacts, IptablesTables
+from remedy.facts.nft_json import is_iptables_table, tables_for_json, unread_item
 from remedy.facts.unread import Notes
 
 _COUNTERS = re.compile(r"^\[\d+:\d+\] (?=-A )", re.MULTILINE)
@@ -37,7 +38,7 @@ def read_rules(files: CaptureFiles, info: dict[str, Any], notes: Notes) -> Firew
     nft_tables = tuple(dict.fromkeys((*nft_json, *listed, *_compatible(tables))))
     for table in nft_tables:
         if table not in nft_json and not is_iptables_table(table):
-            notes.add(f"firewall: nft table {table}", "the capture has it as text only")
+            notes.add(unread_item(table), "the capture has it as text only")
     nft_version = _NFT_VERSION.search(str(versions.get("nft") or ""))
     return FirewallFacts(
         backend=backend.kind,
@@ -46,7 +47,8 @@ def read_rules(files: CaptureFiles, info: dict[str, Any], notes: Notes) -> Firew
         nft_version=nft_version[1] if nft_version else None,
         tables=tables,
         nft_tables=nft_tables,
-        nft_json={table: content for table, content in nft_json.items() if not is_iptables_table(table)},
+        nft_json={table: nft_json[table] for table in tables_for_json(list(nft_json), tables)},
+        ipsets=tuple(parse_ipsets(files.text("ipset-save.txt")).values()),
         firewalld_active=is_firewalld_active(info, ()) or "inet firewalld" in nft_tables,
         ufw_active=any("-A ufw-" in table.text or ":ufw-" in table.text for table in tables),
     )

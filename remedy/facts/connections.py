@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from remedy.facts.interest import Interest
 from remedy.facts.model import Connection, ListeningSocket, Protocol
@@ -14,9 +14,11 @@ Owners = dict[int, tuple[int, str]]
 _Key = tuple[object, ...]
 
 
-def listening_sockets(sockets: Iterable[RawSocket], owners: Owners) -> tuple[ListeningSocket, ...]:
-    """Return the waiting sockets, by protocol, port and address."""
-    found = [_listening(socket, owners) for socket in sockets if socket.is_waiting]
+def listening_sockets(
+    sockets: Iterable[RawSocket], owners: Owners, containers: Mapping[int, str] | None = None
+) -> tuple[ListeningSocket, ...]:
+    """Return the waiting sockets, by protocol, port and address; containers: the ids by process."""
+    found = [_listening(socket, owners, containers or {}) for socket in sockets if socket.is_waiting]
     return tuple(
         sorted(found, key=lambda item: (item.protocol, item.port, item.address.version, item.address, item.inode))
     )
@@ -52,7 +54,7 @@ def is_of_interest(socket: RawSocket, interest: Interest) -> bool:
     return interest.covers(local) or interest.covers(remote)
 
 
-def _listening(socket: RawSocket, owners: Owners) -> ListeningSocket:
+def _listening(socket: RawSocket, owners: Owners, containers: Mapping[int, str]) -> ListeningSocket:
     pid, program = owners.get(socket.inode, (None, None))
     return ListeningSocket(
         protocol=socket.protocol,
@@ -62,6 +64,7 @@ def _listening(socket: RawSocket, owners: Owners) -> ListeningSocket:
         pid=pid,
         program=program,
         v6only=socket.v6only,
+        container_id=None if pid is None else containers.get(pid),
     )
 
 

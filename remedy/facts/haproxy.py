@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from remedy.facts.container_files import is_directory, list_directory, read_regular_file, root_of
+from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.haproxy_config import Reading, parse_config
 from remedy.facts.model import Container, HaproxyFacts
-from remedy.facts.processes import Process, is_on_host, read_proc_bytes, read_proc_text, split_arguments
+from remedy.facts.processes import Process, is_on_host, read_proc_bytes, split_arguments
 from remedy.facts.systemd import unit_of
 from remedy.facts.unread import reason_of
 
@@ -20,14 +20,14 @@ DEFAULT_CONFIG = "/usr/local/etc/haproxy/haproxy.cfg"
 MAXIMUM_HAPROXIES = 64
 MAXIMUM_BYTES = 4 << 20  # of all files of one haproxy
 _OPTIONS_WITH_VALUE = frozenset("CfnNLmpSx")
-_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def read_haproxies(processes: Sequence[Process], containers: Sequence[Container]) -> tuple[HaproxyFacts, ...]:
     """Read the configuration of each running haproxy, and name the containers whose haproxy does not run."""
     # Any container's process may call itself haproxy, as often as it likes.
     masters = list(find_masters(processes))[:MAXIMUM_HAPROXIES]
-    owners = {process.pid: container_of(process, containers) for process in masters}
+    processes_of = ContainerProcesses(containers)
+    owners = {process.pid: processes_of.owner_of(process.pid, process.parent) for process in masters}
     read = [_read_haproxy(process, owners[process.pid]) for process in masters]
     found = {facts.container_id for facts in read}
     idle = [_idle(container) for container in containers if _is_haproxy(container) and container.id not in found]
@@ -40,20 +40,6 @@ def find_masters(processes: Sequence[Process]) -> Iterator[Process]:
     for process in processes:
         if process.pid in pids and process.parent not in pids:
             yield process
-
-
-def container_of(process: Process, containers: Sequence[Container]) -> Container | None:
-    """Return the container that a process runs in: the one it is the first process of, else by cgroup."""
-    by_pid = {container.pid: container for container in containers if container.is_running}
-    if process.pid in by_pid:
-        return by_pid[process.pid]
-    by_id = {container.id: container for container in containers}
-    try:
-        ids = _CONTAINER_ID.findall(read_proc_text(process.pid, "cgroup"))
-    except OSError:
-        ids = []
-    known = next((by_id[found] for found in reversed(ids) if found in by_id), None)
-    return known or by_pid.get(process.parent)
 
 
 def config_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:

@@ -333,11 +333,24 @@ class IptablesTables(Frozen):
     text: str
 
 
+class IpSet(Frozen):
+    """A set of the kernel's ip_set, as `ipset save` prints it.
+
+    members: each `add` line's member with its options ("10.0.0.0/8 nomatch"), of a list:set the sets' names.
+    """
+
+    name: str
+    kind: str  # hash:ip, hash:net,port, list:set ...
+    options: str = ""  # "family inet hashsize 1024 maxelem 65536"
+    members: tuple[str, ...] = ()
+
+
 class FirewallFacts(Frozen):
     """The rules of the host. backend is the engine's; the other variant is read too where it has rules.
 
-    nft_tables: names ("ip docker-bridges") of all nft tables; nft_json: `nft -j list table` of engine 29's
-    own tables and of remedy's own ("inet remedy" ...), keyed by "family name".
+    nft_tables: names ("ip docker-bridges") of all nft tables; nft_json: `nft -j list table` of those that
+    iptables-save does not print (the engine's own, remedy's, and foreign ones), keyed by "family name".
+    ipsets: those that the rules in `tables` match against.
     """
 
     backend: FirewallBackend
@@ -347,6 +360,7 @@ class FirewallFacts(Frozen):
     tables: tuple[IptablesTables, ...]
     nft_tables: tuple[str, ...]
     nft_json: dict[str, list[object]] = Field(default_factory=dict)
+    ipsets: tuple[IpSet, ...] = ()
     firewalld_active: bool = False
     ufw_active: bool = False
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
 from remedy.facts.addresses import Addressing, read_addressing
-from remedy.facts.connections import listening_sockets, merge_connections
+from remedy.facts.connections import Owners, listening_sockets, merge_connections
+from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.interest import Interest
 from remedy.facts.model import Container, NetNamespace
 from remedy.facts.sockets import RawSocket, find_owners, read_sockets
@@ -75,7 +76,8 @@ def describe(
     owners = notes.attempt("owners of sockets", {}, partial(find_owners, inodes, programs))
     if os.geteuid() != 0:
         notes.add("owners of sockets", "only root sees which process holds a socket")
-    return tuple(_describe(read, interest, owners, notes) for read in contents)
+    containers = _container_ids(contents, owners)
+    return tuple(_describe(read, interest, owners, containers, notes) for read in contents)
 
 
 def _pid_on_host(inode: int) -> int:
@@ -98,7 +100,17 @@ def _read_place(place: Place, ports: Collection[int], notes: Notes) -> Contents:
     return Contents(place, addressing, sockets)
 
 
-def _describe(read: Contents, interest: Interest, owners: dict[int, tuple[int, str]], notes: Notes) -> NetNamespace:
+def _container_ids(contents: Sequence[Contents], owners: Owners) -> dict[int, str]:
+    """Return the containers' ids by process, of the processes that wait on a socket in a namespace of theirs."""
+    shared = [read for read in contents if read.place.containers]
+    waiting = (socket.inode for read in shared for socket in read.sockets if socket.is_waiting)
+    processes = ContainerProcesses(container for read in shared for container in read.place.containers)
+    return processes.owner_ids(owners[inode][0] for inode in waiting if inode in owners)
+
+
+def _describe(
+    read: Contents, interest: Interest, owners: Owners, containers: Mapping[int, str], notes: Notes
+) -> NetNamespace:
     connections, complete = merge_connections(read.sockets, interest, owners)
     if not complete:
         notes.add(f"connections of {read.place.name}", "there are more than are kept")
@@ -111,6 +123,6 @@ def _describe(read: Contents, interest: Interest, owners: dict[int, tuple[int, s
         addresses=read.addressing.addresses,
         routes=read.addressing.routes,
         rules=read.addressing.rules,
-        listening=listening_sockets(read.sockets, owners),
+        listening=listening_sockets(read.sockets, owners, containers),
         connections=connections,
     )

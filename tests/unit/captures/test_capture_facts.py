@@ -101,9 +101,9 @@ def test_every_container_has_what_the_kernel_adds_by_itself(name):
         assert ("lo", "127.0.0.1") in own
         assert own <= {(interface, str(subnet.network_address)) for interface, subnet in local if subnet}
         assert {rule.table for rule in namespace.rules if rule.family == 4} == {"local", "main", "default"}
-        has_ipv6 = any(item.address.version == 6 for item in namespace.addresses)
-        assert has_ipv6 == any(rule.family == 6 for rule in namespace.rules)
-        assert has_ipv6 or found.engine.version_tuple < (26, 0)
+        ipv6 = {item.scope for item in namespace.addresses if item.address.version == 6}
+        assert ("global" in ipv6) == any(rule.family == 6 for rule in namespace.rules)
+        assert ipv6 or found.engine.version_tuple < (26, 0)
 
 
 @every_capture
@@ -171,5 +171,5 @@ def test_a_capture_with_hardly_anything_in_it_can_be_read():
 def test_a_foreign_table_that_is_there_as_text_only_is_noted():
     content = {**files(VARIANT).content, "nft.txt": b"table inet guard {\n}\ntable ip filter {\n}\n"}
     found = load_capture(CaptureFiles("x", content))
-    assert [note.item for note in found.unread] == ["firewall: nft table inet guard"]
+    assert [note.item for note in found.unread] == ["foreign rules: nft table inet guard"]
     assert "inet guard" in found.firewall.nft_tables

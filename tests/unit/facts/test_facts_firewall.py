@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from recorded_facts import document, text
 
 from remedy.errors import CommandError
-from remedy.facts import firewall
+from remedy.facts import firewall, ipsets, nft_json
 from remedy.facts.engine import EngineProcess
 from remedy.facts.firewall import (
     Iptables,
     choose_backend,
     find_iptables,
-    is_read_as_json,
-    parse_nft_table,
     parse_nft_tables,
     proxy_witnesses,
     read_firewall,
     variant_of,
     without_dates,
 )
-from remedy.facts.model import FirewallBackend, FirewallFacts
+from remedy.facts.model import FirewallBackend, FirewallFacts, IptablesTables
+from remedy.facts.nft_json import parse_nft_table, tables_for_json
 from remedy.facts.unread import Notes
 from remedy.host.commands import Completed
 
@@ -67,7 +67,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         programs.mkdir()
         for program in ("iptables", "iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save"):
             (programs / program).touch(mode=0o755)
-        monkeypatch.setattr(firewall, "run_command", run)
+        for module in (firewall, ipsets, nft_json):
+            monkeypatch.setattr(module, "run_command", run)
         monkeypatch.setattr(firewall, "_LEGACY_TABLE_LISTS", lists)
         monkeypatch.setattr(firewall, "_nf_tables_is_loaded", lambda: nft_tables is not None)
         monkeypatch.setattr(firewall, "dump", lambda *_: pytest.fail("asked") if nft_tables is None else [])
@@ -131,7 +132,7 @@ def test_a_program_that_fails_is_noted_and_the_rest_is_read(host: Host) -> None:
     assert notes.sorted()[0].reason == "iptables-legacy-save failed with status 1: no such thing"
 
 
-def test_the_engines_own_nftables_are_read_as_json_without_counters(host: Host) -> None:
+def test_every_table_that_iptables_does_not_show_is_read_as_json_without_counters(host: Host) -> None:
     tables = ("ip docker-bridges", "ip6 docker-bridges", "inet remedy", "inet firewalld")
     answers = {
         "list table": json.dumps({"nftables": [{"metainfo": {"version": "1"}}, {"chain": {"name": "c"}}]}),
@@ -141,7 +142,7 @@ def test_the_engines_own_nftables_are_read_as_json_without_counters(host: Host) 
     facts, commands, _ = host(iptables="nf_tables", answers=answers, info=info, nft_tables=tables)
     assert facts.backend is FirewallBackend.NFTABLES
     assert facts.nft_tables == tables
-    assert list(facts.nft_json) == ["ip docker-bridges", "ip6 docker-bridges", "inet remedy"]
+    assert list(facts.nft_json) == list(tables)
     assert facts.nft_json["inet remedy"] == [{"chain": {"name": "c"}}]
     assert ("nft", "--json", "--stateless", "list", "table", "inet", "remedy") in commands
     assert not any("ruleset" in command for command in commands)
@@ -217,10 +218,64 @@ def test_tables_are_listed_and_chosen_by_name() -> None:
         "bridge x",
     )
     assert parse_nft_tables([]) == ()
-    assert is_read_as_json("ip docker-bridges")
-    assert is_read_as_json("ip6 remedy_bridging")
-    assert not is_read_as_json("ip filter")
     assert parse_nft_table('{"nftables": [{"metainfo": {}}, {"chain": {}}]}') == [{"chain": {}}]
+
+
+def saved(family: Literal[4, 6], text: str, variant: Literal["legacy", "nft"] = "nft") -> IptablesTables:
+    return IptablesTables(family=family, variant=variant, command="iptables-save", text=text)
+
+
+def test_only_tables_that_iptables_has_not_shown_are_wanted_as_json() -> None:
+    tables = ("ip nat", "ip filter", "ip6 filter", "inet filter", "bridge filter", "ip remedy_x")
+    foreign = ["inet filter", "bridge filter", "ip remedy_x"]
+    shown = saved(4, "# Table `filter' is incompatible, use 'nft' tool.\n*nat\nCOMMIT\n")
+    assert list(tables_for_json(tables, [shown, saved(6, "*filter\nCOMMIT\n")])) == ["ip filter", *foreign]
+    # Where the program failed, or only the other variant was read, JSON is better than nothing.
+    assert list(tables_for_json(tables, [saved(4, "*nat\nCOMMIT\n", "legacy")])) == list(tables)
+
+
+def test_a_foreign_table_that_cannot_be_read_is_no_gap_in_the_engines_rules(host: Host) -> None:
+    info = document("29.7.2-nftables-proxy-on", "docker-info.json")
+    tables = ("ip docker-bridges", "ip6 remedy_bridging", "inet firewalld")
+    answers = {"nft --version": "nftables v1.1.7"}
+    _, _, notes = host(iptables="nf_tables", answers=answers, info=info, nft_tables=tables)
+    assert [note.item for note in notes.sorted()] == [
+        "firewall: nft table ip docker-bridges",
+        "firewall: nft table ip6 remedy_bridging",
+        "foreign rules: nft table inet firewalld",
+    ]
+
+
+def test_sets_are_read_that_a_rule_names_and_those_in_them_and_no_others(host: Host) -> None:
+    rules = "*filter\n-A X -m set --match-set ext src,dst -j A\n-A X -m set ! --match-set all dst -j B\nCOMMIT\n"
+    answers = {
+        "-t filter": rules,
+        "ipset save": "create ext hash:net family inet hashsize 64\nadd ext 10.0.0.0/8\nadd ext 10.1.0.0/16 nomatch\n"
+        "create all list:set size 8\ncreate inner hash:ip family inet6\nadd all inner\nadd inner fd00::1\n"
+        "create other hash:ip family inet\nadd other 1.1.1.1\n",
+    }
+    facts, _, notes = host(iptables="legacy", legacy4="filter\n", answers=answers)
+    assert [(found.name, found.kind, found.members) for found in facts.ipsets] == [
+        ("all", "list:set", ("inner",)),
+        ("ext", "hash:net", ("10.0.0.0/8", "10.1.0.0/16 nomatch")),
+        ("inner", "hash:ip", ("fd00::1",)),
+    ]
+    assert facts.ipsets[1].options == "family inet hashsize 64"
+    assert notes.sorted() == ()
+
+
+def test_without_a_rule_that_names_a_set_ipset_is_not_even_asked(host: Host) -> None:
+    facts, commands, _ = host(iptables="legacy", legacy4="filter\n", answers={"-t filter": "*filter\nCOMMIT\n"})
+    assert facts.ipsets == ()
+    assert not [command for command in commands if command[0] == "ipset"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"ipset save": "create other hash:ip family inet\n"}])
+def test_a_set_that_cannot_be_read_is_said_to_be_missing(host: Host, answer: Answers) -> None:
+    rules = {"-t filter": "*filter\n-A X -m set --match-set ext src -j A\nCOMMIT\n"}
+    facts, _, notes = host(iptables="legacy", legacy4="filter\n", answers={**rules, **answer})
+    assert facts.ipsets == ()
+    assert [note.item for note in notes.sorted()] == ["ipsets"]
 
 
 def test_the_backends_own_rules_witness_the_proxy() -> None:

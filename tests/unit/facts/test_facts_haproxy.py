@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from remedy.facts.container_files import is_directory, list_directory, read_regular_file
-from remedy.facts.haproxy import MAXIMUM_BYTES, config_arguments, container_of, find_masters, read_haproxies
+from remedy.facts.container_processes import ContainerProcesses
+from remedy.facts.haproxy import MAXIMUM_BYTES, config_arguments, find_masters, read_haproxies
 from remedy.facts.haproxy_config import (
     MAXIMUM_PROBLEMS,
     MAXIMUM_SERVERS,
@@ -205,9 +206,10 @@ def container(name: str, pid: int, *command: str) -> Container:
 
 def test_a_process_belongs_to_the_container_it_is_the_first_of_or_a_child_of() -> None:
     containers = [container("lb", 1 << 22), container("other", 5)]
-    assert container_of(Process(1 << 22, 1, "haproxy", ()), containers) is containers[0]
-    assert container_of(Process((1 << 22) + 1, 1 << 22, "haproxy", ()), containers) is containers[0]
-    assert container_of(Process((1 << 22) + 1, 1, "haproxy", ()), containers) is None
+    processes = ContainerProcesses(containers)
+    assert processes.owner_of(1 << 22, 1) is containers[0]
+    assert processes.owner_of((1 << 22) + 1, 1 << 22) is containers[0]
+    assert processes.owner_of((1 << 22) + 1, 1) is None
 
 
 def test_an_idle_haproxy_container_is_named() -> None:

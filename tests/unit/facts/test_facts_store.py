@@ -186,6 +186,18 @@ def test_sysctls_are_read_and_absent_ones_left_out(tmp_path: Path, monkeypatch: 
     assert read_sysctls(["eth0.100"]) == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.100.rp_filter": "2"}
 
 
+def test_every_setting_that_decides_about_a_packet_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf4 = [f"net.ipv4.conf.docker0.{name}" for name in ("route_localnet", "rp_filter", "forwarding", "accept_local")]
+    conf6 = [f"net.ipv6.conf.all.{name}" for name in ("forwarding", "disable_ipv6")]
+    bridge = [f"net.bridge.bridge-nf-call-{name}" for name in ("iptables", "ip6tables", "arptables")]
+    wanted = ["net.ipv4.ip_forward", "net.ipv6.bindv6only", *bridge, *conf4, *conf6]
+    for name in wanted:
+        (tmp_path / name.replace(".", "/")).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name.replace(".", "/")).write_text("1\n")
+    monkeypatch.setattr("remedy.facts.sysctls.ROOT", tmp_path)
+    assert read_sysctls(["docker0"]) == dict.fromkeys(wanted, "1")
+
+
 def test_this_host_has_an_identity_and_a_remote_one_has_what_docker_tells() -> None:
     assert read_identity().kernel
     info = document("28.5.2-iptables-proxy-on-variant", "docker-info.json")
