@@ -252,6 +252,34 @@ def test_containers_that_share_a_namespace_are_one(facts: HostFacts) -> None:
     assert {7007, 8080} <= ports
 
 
+def test_each_listening_socket_names_the_container_whose_process_holds_it(facts: HostFacts) -> None:
+    names = {container.id: container.name for container in facts.containers}
+    held = {
+        (one.port, names.get(one.container_id or ""))
+        for namespace in facts.namespaces
+        for one in namespace.listening
+        if one.program not in {"dockerd", "containerd"} and (one.container_id or namespace.is_host)
+    }
+    assert {(8080, "web"), (8080, "frozen"), (8080, "lb"), (7007, "side"), (7001, "onhost"), (5001, None)} <= held
+    assert not {(8080, "side"), (7007, "web")} & held
+    for namespace in facts.namespaces[1:]:
+        assert {one.program for one in namespace.listening if one.container_id is None} <= {"dockerd"}
+
+
+def test_a_foreign_nft_table_is_read_with_its_sets(host: Host) -> None:
+    bad = "set bad { type ipv4_addr; elements = { 10.9.9.9 } }"
+    guard = f"table inet guard {{ {bad}; chain in {{ ip saddr @bad drop; }}; }}"
+    host.run(["nft", guard])
+    try:
+        facts = read_facts(host)
+    finally:
+        host.run(["nft", "delete table inet guard"])
+    kinds = {kind: content for item in facts.firewall.nft_json["inet guard"] for kind, content in item.items()}
+    assert kinds["set"]["elem"] == ["10.9.9.9"]
+    assert kinds["rule"]["chain"] == "in"
+    assert facts.unread == ()
+
+
 def test_addresses_and_routes_of_each_namespace_are_read(facts: HostFacts) -> None:
     two = container_namespace(facts, "two")
     assert {str(one.address.network) for one in two.addresses if one.address.version == 4} >= {"172.30.1.0/24"}
