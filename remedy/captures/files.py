@@ -15,7 +15,7 @@ from remedy.errors import InputError
 
 SUFFIX = ".tar.xz"
 TRUTH = "truth.json"
-_STATE = "container-net.json"  # what every capture has, and nothing else
+_MARKS = (TRUTH, "container-net.json")  # by these a directory is known to be a capture
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def pack_capture(capture: CaptureFiles) -> bytes:
 
 
 def _is_capture(path: Path) -> bool:
-    return (path / _STATE).is_file() or (path.is_file() and path.name.endswith(SUFFIX))
+    return any((path / mark).is_file() for mark in _MARKS) or (path.is_file() and path.name.endswith(SUFFIX))
 
 
 def _plain_files(path: Path) -> Iterator[tuple[str, bytes]]:

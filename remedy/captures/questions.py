@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
@@ -115,15 +115,19 @@ def _cell(capture: str, item: Mapping[str, Any]) -> Cell:
     on, off = item.get(BridgeNf.ON), item.get(BridgeNf.OFF, SAME)
     if not on:
         return Cell(questions, {})
-    return Cell(questions, {BridgeNf.ON: _outcome(on), BridgeNf.OFF: _outcome(on if off == SAME else off)})
+    truth = _outcome(on)
+    # "same" is said of what client and server notice, not of conntrack.
+    other = replace(truth, conntrack_entries=None) if off == SAME else _outcome(off)
+    return Cell(questions, {BridgeNf.ON: truth, BridgeNf.OFF: other})
 
 
 def _outcome(result: Mapping[str, Any]) -> Outcome:
     if not result["ok"]:
         return Outcome(ok=False, by_proxy=result.get("proxy", False), failure=FAILURES.get(str(result.get("err"))))
-    source = ip_address(result["src"])
-    entries = len(result["ct"]) if "ct" in result else None
-    return Outcome(True, result["by"], _plain(source), result.get("proxy", False), conntrack_entries=entries)
+    source = _plain(ip_address(result["src"]))
+    # No `ct`: the host's table had none, as for a container's own loopback.
+    entries = len(result.get("ct", ()))
+    return Outcome(True, result["by"], source, result.get("proxy", False), conntrack_entries=entries)
 
 
 def _plain(address: Address) -> Address:

@@ -16,6 +16,14 @@ def lines_of(score: Score) -> Iterator[str]:
     yield from map(_miss, score.misses)
 
 
+def conntrack_lines(scores: Sequence[Score]) -> Iterator[str]:
+    """Give a line for each right answer that counts other conntrack entries than were seen."""
+    for miss in (miss for score in scores for miss in score.miscounted):
+        question, seen = miss.question, miss.truth.conntrack_entries if miss.truth else None
+        place = f"{question.capture} {question.cell} {question.bridge_nf}"
+        yield f"  {place}: {seen} conntrack entries; answered {miss.answer.conntrack_entries}"
+
+
 def last_line(scores: Sequence[Score]) -> str:
     """Sum up."""
     cells = sum(score.cells for score in scores)

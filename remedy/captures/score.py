@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from remedy.captures.questions import Cell, Outcome, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A question that was answered wrongly or not. truth None: it is not told."""
+    """A question whose answer is not, or not in all, what it should be. truth None: it is not told."""
 
     question: Question
     truth: Outcome | None
@@ -19,14 +19,19 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The result of one capture. A cell is wrong, else unknown, if either of its questions is."""
+    """The result of one capture. A cell is wrong, else unknown, if either of its questions is.
+
+    miscounted: right answers of connections that came about with another number of conntrack entries. They do not
+    count as wrong: an entry may have lived too short to be recorded, or been somebody else's.
+    """
 
     capture: str
     cells: int
     wrong: int
     unknown: int
     is_scored: bool
-    misses: tuple[Miss, ...] = field(default=())
+    misses: tuple[Miss, ...] = ()
+    miscounted: tuple[Miss, ...] = ()
 
 
 def score(
@@ -35,14 +40,16 @@ def score(
     """Hold the answers against the truth."""
     cells = wrong = unknown = 0
     misses: list[Miss] = []
+    miscounted: list[Miss] = []
     for cell, pairs in answered:
-        missed = [Miss(question, cell.truth.get(question.bridge_nf), answer) for question, answer in pairs]
-        missed = [miss for miss in missed if not _is_right(miss)]
+        compared = [Miss(question, cell.truth.get(question.bridge_nf), answer) for question, answer in pairs]
+        missed = [miss for miss in compared if not _is_right(miss)]
+        miscounted += (one for one in compared if _is_right(one) and _is_miscounted(one))
         cells += 1
         wrong += any(is_wrong(miss) for miss in missed)
         unknown += bool(missed) and not any(is_wrong(miss) for miss in missed)
         misses += missed
-    return Score(capture, cells, wrong, unknown, is_scored, tuple(misses))
+    return Score(capture, cells, wrong, unknown, is_scored, tuple(misses), tuple(miscounted))
 
 
 def is_wrong(miss: Miss) -> bool:
@@ -54,3 +61,8 @@ def _is_right(miss: Miss) -> bool:
     if miss.answer.ok is None:
         return False
     return miss.truth is None or miss.answer.agrees_with(miss.truth)
+
+
+def _is_miscounted(miss: Miss) -> bool:
+    entries = miss.truth.conntrack_entries if miss.truth is not None and miss.truth.ok else None
+    return entries is not None and entries != miss.answer.conntrack_entries

@@ -136,6 +136,16 @@ def test_an_answer_is_wrong_that_fails_in_another_way_and_how_many_entries_it_ta
     assert (score.wrong, [miss.question.bridge_nf for miss in score.misses]) == (1, [BridgeNf.OFF])
 
 
+def test_other_conntrack_entries_are_listed_when_asked_for_and_do_not_count_as_wrong(capture, capsys):
+    model = Fake({**RIGHT, "172.17.0.1:5001": Verdict(True, "side", REACHED.source_seen, 1, conntrack_entries=1)})
+    assert main(["--conntrack", str(capture())], model) == 0
+    # With bridge-nf off the capture says "same", which is not said of conntrack.
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  asked reached nf1: 2 conntrack entries; answered 1",
+        "3 cells, 0 wrong, 0 unknown",
+    ]
+
+
 def test_a_cell_with_a_wrong_and_an_unknown_answer_is_wrong_once(capture):
     verdicts = {**RIGHT, "172.17.0.1:5001 1": Verdict(None), "172.17.0.1:5001 0": Verdict(False, failure="refused")}
     score = evaluate(capture(), Fake(verdicts))
