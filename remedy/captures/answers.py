@@ -44,6 +44,10 @@ class Verdict(Protocol):
     def failure(self) -> str | None:
         """How it fails, by the values of questions.Failure."""
 
+    @property
+    def unknown_because(self) -> str | None:
+        """Why it cannot be told."""
+
 
 class Walk(Protocol):
     """What is asked of the model."""
@@ -103,7 +107,7 @@ def with_bridge_nf(facts: HostFacts, setting: BridgeNf) -> HostFacts:
 
 def _outcome(verdict: Verdict) -> Outcome:
     if verdict.reachable is None:
-        return Outcome(ok=None)
+        return Outcome(ok=None, reason=verdict.unknown_because)
     if not verdict.reachable:
         # By what a client notices: that a docker-proxy took it and could not go on is the same as no server.
         failure = Failure(verdict.failure) if verdict.failure else None

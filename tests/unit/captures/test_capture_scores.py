@@ -39,6 +39,7 @@ class Verdict:
     userspace_copies: int = 0
     conntrack_entries: int = 0
     failure: str | None = None
+    unknown_because: str | None = None
 
 
 REACHED = Verdict(True, "side", ip_address("172.17.0.1"), 1, 2)
@@ -169,10 +170,11 @@ def test_a_model_that_cannot_be_built_knows_nothing(capture):
 def test_a_capture_without_the_truth_is_answered_and_not_scored(capture, tmp_path, capsys):
     directory = capture([{}, {}, {}])
     out = tmp_path / "answers"
-    model = Fake({**RIGHT, "[fd98::10]:5001": Verdict(None)})
+    model = Fake({**RIGHT, "[fd98::10]:5001": Verdict(None, unknown_because="-m bpf: not known")})
     assert main([str(directory), "--out", str(out)], model) == 0
     printed = capsys.readouterr().out.splitlines()
     assert "3 cells, not scored,    1 unknown" in printed[0]
+    assert printed[1] == "  unknown six nf1: answered unknown (-m bpf: not known)"
     assert printed[-1] == "3 cells, 0 wrong, 1 unknown"
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(line["id"], line["nf"]) for line in lines] == [
