@@ -168,6 +168,12 @@ def test_a_capture_with_hardly_anything_in_it_can_be_read():
     assert found.containers == ()
 
 
+@pytest.mark.parametrize("absent", sorted(files(VARIANT).content))
+def test_a_capture_without_one_of_its_files_can_be_read(absent):
+    content = {name: text for name, text in files(VARIANT).content.items() if name != absent}
+    assert load_capture(CaptureFiles("x", content)).namespaces[0].is_host
+
+
 def test_a_foreign_table_that_is_there_as_text_only_is_noted():
     content = {**files(VARIANT).content, "nft.txt": b"table inet guard {\n}\ntable ip filter {\n}\n"}
     found = load_capture(CaptureFiles("x", content))
