@@ -1,0 +1,168 @@
+"""What is connected with what: namespaces, bridges, the containers behind their ports, and who listens where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from remedy.facts.model import (
+    Address,
+    BridgePort,
+    Container,
+    DockerProxy,
+    HostFacts,
+    ListeningSocket,
+    NetNamespace,
+    Protocol,
+)
+from remedy.netfilter.packet import Packet
+from remedy.paths.routing import Routing, UnknownRoute
+
+PROXY_PROGRAM, ENGINE_PROGRAM = "docker-proxy", "dockerd"
+
+
+class Space:
+    """A network namespace with its routing and its listeners."""
+
+    def __init__(self, facts: NetNamespace) -> None:
+        self.facts = facts
+        self.is_host = facts.is_host
+        self.links = {link.name: link for link in facts.links}
+        self._listeners: dict[tuple[Protocol, int], list[ListeningSocket]] = {}
+        for socket in facts.listening:
+            self._listeners.setdefault((socket.protocol, socket.port), []).append(socket)
+
+    @cached_property
+    def routing(self) -> Routing:
+        """Its routing tables."""
+        return Routing(self.facts)
+
+    def listener(self, protocol: Protocol, address: Address, port: int) -> ListeningSocket | None:
+        """The socket that gets a connection: bound to the address, to all of its family, to all of both."""
+        best: tuple[int, ListeningSocket] | None = None
+        for socket in self._listeners.get((protocol, port), ()):
+            rank = _rank(socket, address)
+            if rank and (best is None or rank > best[0]):
+                best = rank, socket
+        return None if best is None else best[1]
+
+
+def _rank(socket: ListeningSocket, address: Address) -> int:
+    if socket.address == address:
+        return 3
+    if not socket.address.is_unspecified:
+        return 0
+    if socket.address.version == address.version:
+        return 2
+    # An IPv6 socket takes IPv4 as well, unless it was told not to (net.ipv6.bindv6only, IPV6_V6ONLY).
+    return 1 if address.version == 4 and not socket.v6only else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A container's interface on a bridge of the host."""
+
+    bridge: str
+    port: BridgePort
+    space: Space
+    interface: str
+
+
+class Topology:
+    """Look-up tables over the facts. Building them is linear in what the facts hold."""
+
+    def __init__(self, facts: HostFacts) -> None:
+        self.facts = facts
+        self.spaces = {space.inode: Space(space) for space in facts.namespaces}
+        self.host = next(space for space in self.spaces.values() if space.is_host)
+        self._space_of = {id_: space for space in self.spaces.values() for id_ in space.facts.containers}
+        self.containers = {container.id: container for container in facts.containers}
+        self.by_name = {container.name: container for container in facts.containers}
+        self.bridges = {link.name for link in self.host.facts.links if link.kind == "bridge"}
+        self.bridges |= {port.bridge for port in facts.bridge_ports}
+        self.bridges |= {network.bridge for network in facts.networks if network.bridge}
+        self.proxies = {proxy.pid: proxy for proxy in facts.docker_proxies}
+        self.published = {(p.protocol, p.host_port) for c in facts.containers if c.is_running for p in c.ports}
+        self._attachments: dict[tuple[int, str], Attachment] = {}
+        self._neighbours: dict[tuple[str, Address], Attachment] = {}
+        self._attach()
+
+    def _attach(self) -> None:
+        index_of = {link.name: link.index for link in self.host.facts.links}
+        for port in self.facts.bridge_ports:
+            space = self._space_of.get(port.container_id or "")
+            index = index_of.get(port.interface)
+            if space is None or space.is_host or index is None:
+                continue
+            inside = next((link for link in space.facts.links if link.peer_index == index), None)
+            if inside is None:
+                continue
+            attachment = Attachment(port.bridge, port, space, inside.name)
+            self._attachments[space.facts.inode, inside.name] = attachment
+            for item in space.facts.addresses:
+                if item.interface == inside.name:
+                    self._neighbours[port.bridge, item.address.ip] = attachment
+
+    def space_of(self, container: Container) -> Space | None:
+        """The namespace of a running container."""
+        return self._space_of.get(container.id)
+
+    def attachment(self, space: Space, interface: str) -> Attachment | None:
+        """Where an interface of a container is plugged in; None when it is not on a bridge of this host."""
+        return self._attachments.get((space.facts.inode, interface))
+
+    def neighbour(self, bridge: str, address: Address) -> Attachment | None:
+        """Who answers for an address on a bridge."""
+        return self._neighbours.get((bridge, address))
+
+    def proxy_of(self, socket: ListeningSocket) -> DockerProxy | None:
+        """The docker-proxy that a socket of the host belongs to."""
+        found = self.proxies.get(socket.pid or 0)
+        if found is not None or socket.program != PROXY_PROGRAM:
+            return found
+        for proxy in self.facts.docker_proxies:
+            if (proxy.protocol, proxy.host_port, proxy.host_address) == (socket.protocol, socket.port, socket.address):
+                return proxy
+        return None
+
+    def is_placeholder(self, socket: ListeningSocket) -> bool:
+        """Whether the engine only keeps the port from others: nobody answers there."""
+        return socket.program == ENGINE_PROGRAM and (socket.protocol, socket.port) in self.published
+
+    def owner_name(self, space: Space, socket: ListeningSocket) -> str:
+        """The container that a listening socket belongs to, or `host`."""
+        owner = self.containers.get(socket.container_id or "")
+        if owner is not None:
+            return owner.name
+        if space.is_host:
+            return "host"
+        here = [self.containers[id_] for id_ in space.facts.containers if id_ in self.containers]
+        first = [container for container in here if not container.network_mode.startswith("container:")]
+        return (first or here)[0].name if here else "unknown"
+
+    # --- what matches ask --------------------------------------------------------------------------------------
+
+    def address_type(self, address: Address, _interface: str | None = None) -> str:
+        """The host's routing table's kind of an address, by iptables' names."""
+        routing = self.host.routing
+        if routing.owns(address):
+            return "LOCAL"
+        if routing.is_broadcast(address):
+            return "BROADCAST"
+        if address.is_multicast:
+            return "MULTICAST"
+        return "UNICAST"
+
+    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool) -> bool | None:
+        """Whether the route to the packet's source leaves by the interface that it came in by."""
+        try:
+            back = self.host.routing.lookup(packet.flow.source, mark=packet.mark)
+        except UnknownRoute:
+            return None
+        if back.is_local:
+            return True
+        return back.kind == "unicast" and (not strict or back.interface == packet.in_interface)
+
+    def sysctl(self, name: str, default: str = "0") -> str:
+        """A setting of the host."""
+        return self.facts.sysctls.get(name, default)
