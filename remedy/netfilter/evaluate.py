@@ -39,6 +39,7 @@ from remedy.netfilter.rules import (
     Statement,
     UnknownStatement,
     VerdictMap,
+    When,
 )
 
 CONNTRACK_PRIORITY = -200
@@ -290,6 +291,11 @@ class _Passage:
             case VerdictMap():
                 found = _element_of(statement, packet, self._host)
                 return (None, packet) if found is None else self._statement(rule, found, chains, packet)
+            case When(matches, statements):
+                nested = Rule(matches, statements, rule.text, f"{rule.place} (its last part)")
+                if not self._holds(nested, packet):
+                    return None, packet
+                return self._statements(nested, statements, chains, packet)
             case SetMark() | CopyMark():
                 return None, _marked(packet, statement)
             case Notrack():

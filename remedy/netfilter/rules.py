@@ -129,6 +129,14 @@ class VerdictMap:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """Statements that are done only where these conditions hold, which stand behind others in the rule."""
+
+    matches: tuple[Match, ...]
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownStatement:
     """Something that this model does not know; its text is kept."""
 
@@ -151,6 +159,7 @@ Statement = (
     | Notrack
     | Nothing
     | VerdictMap
+    | When
     | UnknownStatement
 )
 

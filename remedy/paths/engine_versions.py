@@ -16,6 +16,14 @@ HAS_VALIDATE: Version = (23, 0)
 # `docker network connect --gw-priority` (28.0): which endpoint is the gateway no longer hangs on names alone.
 HAS_GATEWAY_PRIORITY: Version = (28, 0)
 
+# A UDP docker-proxy on every address answers from the address that was asked (measured: 28.5 does, 26.1 does not).
+PROXY_ANSWERS_AS_ASKED: Version = (28, 0)
+
+
+def proxy_answers_from_asked_address(version: Version) -> bool:
+    """Whether docker-proxy's answer to a datagram comes from the address that the client asked."""
+    return version >= PROXY_ANSWERS_AS_ASKED
+
 
 def has_gateway_priority(version: Version) -> bool:
     """Whether `docker network connect --gw-priority` exists."""

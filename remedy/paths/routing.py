@@ -10,6 +10,7 @@ from remedy.facts.model import Address, NetNamespace, Route, RoutingRule, Subnet
 
 LOCAL, MAIN, DEFAULT = "local", "main", "default"
 _LOOPBACK4 = ip_network("127.0.0.0/8")
+_LOOPBACK_ADDRESS = ip_address("127.0.0.1")
 _FAILURES = {"unreachable", "prohibit", "blackhole", "throw"}
 
 
@@ -59,6 +60,7 @@ class Routing:
             for item in space.addresses
             if item.address.version == 4 and item.address.network.prefixlen < 31
         }
+        self._preferred: dict[Address, Address] = {}
         self._tables: dict[tuple[str, int], _Prefixes] = {}
         for route in space.routes:
             self._file(route)
@@ -68,7 +70,7 @@ class Routing:
     def _file(self, route: Route) -> None:
         if route.kind in ("broadcast", "anycast", "multicast", LOCAL) and route.table == LOCAL:
             if route.kind == LOCAL and route.destination is not None and route.interface is not None:
-                self._file_local(route.destination, route.interface)
+                self._file_local(route.destination, route.interface, route.prefsrc)
             return
         length = 0 if route.destination is None else route.destination.prefixlen
         base = 0 if route.destination is None else int(route.destination.network_address)
@@ -77,9 +79,17 @@ class Routing:
         if known is None or (route.metric or 0) < (known.metric or 0):
             prefixes[base] = route
 
-    def _file_local(self, destination: Subnet, interface: str) -> None:
+    def _file_local(self, destination: Subnet, interface: str, source: Address | None) -> None:
         if destination.num_addresses == 1:
             self._local.setdefault(destination.network_address, interface)
+            if source is not None:
+                self._preferred[destination.network_address] = source
+
+    def _own_source(self, to: Address) -> Address:
+        """The source of packets to an own address: a secondary one is reached from its primary."""
+        if to.version == 4 and to in _LOOPBACK4 and to not in self._preferred:
+            return _LOOPBACK_ADDRESS
+        return self._preferred.get(to, to)
 
     def owns(self, address: Address) -> bool:
         """Whether the address is this namespace's own."""
@@ -102,7 +112,7 @@ class Routing:
     ) -> RouteTo:
         """Where a packet goes. Raises UnknownRoute when a rule that is not known could decide."""
         if self.owns(to):
-            return RouteTo(LOCAL, "lo", to, to)
+            return RouteTo(LOCAL, "lo", to, self._own_source(to))
         if self.is_broadcast(to):
             return RouteTo("broadcast")
         for rule in self._rules[to.version]:

@@ -1,0 +1,446 @@
+"""One packet's journey over the host, hook by hook: a connection's first packet, or the first answer to it.
+
+The order of the stations is the kernel's (6.x): net/ipv4/ip_input.c, ip_output.c, route.c, net/bridge/br_netfilter_hooks.c
+and their IPv6 twins. Rules are asked as they stand on the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from remedy.facts.model import Address
+from remedy.netfilter.evaluate import Firewall, Hit, Translation
+from remedy.netfilter.matches import StateMatch  # noqa: F401  (re-exported for tests of states)
+from remedy.netfilter.packet import CtState, Family, Flow, Packet
+from remedy.netfilter.rules import Accept, Hook, Masquerade, Notrack
+from remedy.paths.routing import RouteTo
+from remedy.paths.topology import Attachment, Space, Topology
+from remedy.paths.verdict import Failure, Step
+
+LOOPBACK = "lo"
+BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
+FORWARDING_STATE = 3  # of a bridge port (linux/if_bridge.h, BR_STATE_FORWARDING)
+EVERY_STATE = (CtState.NEW, CtState.ESTABLISHED)
+
+
+class Lost(Exception):
+    """The packet does not arrive; failure is what its sender notices."""
+
+    def __init__(self, failure: Failure, where: str, what: str, why: str = "") -> None:
+        super().__init__(what)
+        self.failure = failure
+        self.step = Step(where=where, what=what, why=why)
+
+
+class NotModelled(Exception):
+    """The packet comes to a place that this model does not know."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """What conntrack holds of a connection while its first packets travel.
+
+    original: as the client sent it; translated: as the server gets it. is_tracked: conntrack has seen it.
+    """
+
+    protocol: str
+    family: Family
+    original: Flow
+    translated: Flow
+    is_tracked: bool = False
+    is_confirmed: bool = False
+    is_untracked: bool = False  # by a rule, NOTRACK
+    dnat_done: bool = False
+    snat_done: bool = False
+    is_dnated: bool = False
+    is_snated: bool = False
+    mark: int = 0
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether the server gets other addresses or ports than the client sent."""
+        return self.is_dnated or self.is_snated
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a packet ended: in a namespace of this host, or (space None) outside, by an interface of the host."""
+
+    space: Space | None
+    packet: Packet
+    interface: str
+
+
+@dataclass(slots=True)
+class Journey:
+    """The way of one packet; steps grow as it travels."""
+
+    topology: Topology
+    firewall: Firewall
+    connection: Connection
+    is_reply: bool = False
+    protocol: str | None = None  # of the packet, where it is not the connection's: an ICMP answer
+    steps: list[Step] = field(default_factory=list)
+    touched_conntrack: bool = False
+
+    # --- starting points ---------------------------------------------------------------------------------------
+
+    def from_space(self, space: Space, flow: Flow) -> Arrival:
+        """Sent by a process in a namespace."""
+        if space.is_host:
+            return self._from_host(flow)
+        return self._from_container(space, flow)
+
+    def from_outside(self, flow: Flow, interface: str) -> Arrival:
+        """Received on an interface of the host that leads to other machines."""
+        self._tell("outside", f"{flow.source} sends to {flow.destination}:{flow.destination_port}")
+        return self._received(replace(self._packet(flow), in_interface=interface))
+
+    def _packet(self, flow: Flow) -> Packet:
+        flags = {"SYN", "ACK"} if self.is_reply else {"SYN"}
+        if self.protocol is not None:
+            state = CtState.RELATED
+        else:
+            state = self._reply_state(flow) if self.is_reply else CtState.NEW
+        return Packet(
+            family=self.connection.family,
+            protocol=self.protocol or self.connection.protocol,
+            flow=flow,
+            original=self.connection.original,
+            state=state,
+            is_reply=self.is_reply,
+            ct_mark=self.connection.mark,
+            is_dnated=self.connection.is_dnated,
+            is_snated=self.connection.is_snated,
+            tcp_flags=frozenset(flags),
+        )
+
+    def _reply_state(self, flow: Flow) -> CtState:
+        connection = self.connection
+        if connection.is_untracked:
+            return CtState.NEW  # until a NOTRACK rule of its own meets it
+        if connection.is_tracked and flow == connection.translated.reversed():
+            return CtState.ESTABLISHED
+        # An answer whose question conntrack never saw: a TCP SYN-ACK is invalid, a datagram begins a flow of its own.
+        return CtState.INVALID if connection.protocol == "tcp" else CtState.NEW
+
+    # --- a container's side ------------------------------------------------------------------------------------
+
+    def _from_container(self, space: Space, flow: Flow) -> Arrival:
+        name = self._name(space)
+        route = space.routing.lookup(flow.destination)
+        if route.is_local:
+            self._tell(name, f"{flow.destination} is its own address")
+            return Arrival(space, self._packet(flow), LOOPBACK)
+        if route.kind != "unicast" or route.interface is None or route.next_hop is None:
+            raise Lost("unreachable", name, f"no route to {flow.destination}", route.kind)
+        attachment = self.topology.attachment(space, route.interface)
+        if attachment is None:
+            kind = space.links[route.interface].kind if route.interface in space.links else None
+            raise NotModelled(f"{name} sends by {route.interface} ({kind or 'unknown kind'}), no port of a bridge here")
+        by = f" by {route.next_hop}" if route.next_hop != flow.destination else ""
+        self._tell(name, f"sends to {flow.destination}{by}, by {route.interface} into {attachment.bridge}")
+        return self._into_bridge(attachment, route.next_hop, self._packet(flow))
+
+    def _into_bridge(self, sender: Attachment, next_hop: Address, packet: Packet) -> Arrival:
+        bridge = sender.bridge
+        self._check_port(sender)
+        if self.topology.host.routing.owns(next_hop):
+            return self._bridged_to_host(sender, packet)
+        receiver = self.topology.neighbour(bridge, next_hop)
+        if receiver is None:
+            raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", "no container with this address")
+        if not self._bridge_calls(packet.family):
+            return self._switched(sender, receiver, packet)
+        packet = self._hook(Hook.PREROUTING, replace(packet, in_interface=bridge, in_port=sender.port.interface))
+        if packet.flow.destination != next_hop:
+            return self._redirected_on_bridge(sender, packet)
+        return self._forwarded_on_bridge(sender, receiver, packet)
+
+    def _bridged_to_host(self, sender: Attachment, packet: Packet) -> Arrival:
+        bridge, destination = sender.bridge, packet.flow.destination
+        packet = replace(packet, in_interface=bridge)
+        if not self._bridge_calls(packet.family):
+            return self._received(packet)
+        packet = self._hook(Hook.PREROUTING, replace(packet, in_port=sender.port.interface))
+        if packet.flow.destination != destination:
+            return self._redirected_on_bridge(sender, packet)
+        return self._routed(replace(packet, in_port=None))
+
+    def _redirected_on_bridge(self, sender: Attachment, packet: Packet) -> Arrival:
+        """After a DNAT in bridge netfilter: to another port of the bridge as a frame, else up to the IP layer."""
+        route = self._route(packet)
+        if route.kind != "unicast" or route.interface != sender.bridge:
+            return self._routed(replace(packet, in_port=None))
+        receiver = self.topology.neighbour(sender.bridge, packet.flow.destination)
+        if receiver is None:
+            raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}")
+        self._tell(sender.bridge, "the packet stays on the bridge", f"{BRIDGE_NETFILTER[packet.family]} = 1")
+        return self._forwarded_on_bridge(sender, receiver, packet)
+
+    def _forwarded_on_bridge(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
+        self._check_hop(sender, receiver)
+        out_port = receiver.port.interface
+        packet = self._hook(Hook.FORWARD, replace(packet, out_interface=sender.bridge, out_port=out_port))
+        packet = self._hook(Hook.POSTROUTING, replace(packet, in_interface=None))
+        return self._delivered(receiver, packet)
+
+    def _switched(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
+        self._check_hop(sender, receiver)
+        why = f"{BRIDGE_NETFILTER[packet.family]} = 0: the host's rules do not see it"
+        self._tell(sender.bridge, f"switched to {self._name(receiver.space)}", why)
+        return self._delivered(receiver, packet)
+
+    def _check_port(self, attachment: Attachment) -> None:
+        if attachment.port.state not in (None, FORWARDING_STATE):
+            raise Lost("no-answer", attachment.bridge, f"port {attachment.port.interface} does not forward")
+
+    def _check_hop(self, sender: Attachment, receiver: Attachment) -> None:
+        self._check_port(receiver)
+        if sender.port.interface == receiver.port.interface and not sender.port.hairpin_mode:
+            why = f"hairpin_mode of {sender.port.interface} is 0"
+            raise Lost("no-answer", sender.bridge, "a frame does not leave by the port that it came in by", why)
+        if sender.port.isolated and receiver.port.isolated:
+            why = f"{sender.port.interface} and {receiver.port.interface} are isolated"
+            raise Lost("no-answer", sender.bridge, "the bridge keeps isolated ports apart", why)
+
+    def _delivered(self, receiver: Attachment, packet: Packet) -> Arrival:
+        name = self._name(receiver.space)
+        if not receiver.space.routing.owns(packet.flow.destination):
+            raise Lost("no-answer", name, f"{packet.flow.destination} is none of its addresses")
+        return Arrival(receiver.space, packet, receiver.interface)
+
+    # --- the host's side ---------------------------------------------------------------------------------------
+
+    def _from_host(self, flow: Flow) -> Arrival:
+        route = self.topology.host.routing.lookup(flow.destination, source=flow.source)
+        if not route.leads_somewhere:
+            raise Lost("unreachable", "host", f"no route to {flow.destination}", route.kind)
+        packet = replace(self._packet(flow), out_interface=route.interface)
+        self._tell("host", f"sends to {flow.destination}:{flow.destination_port} from {flow.source}")
+        sent = packet
+        packet = self._hook(Hook.OUTPUT, packet)
+        if packet.flow.destination != sent.flow.destination or packet.mark != sent.mark:
+            route = self._route(packet)
+            if not route.leads_somewhere:
+                raise Lost("unreachable", "host", f"no route to {packet.flow.destination}", route.kind)
+        self._check_loopback_source(packet, route)
+        return self._leave(packet, route)
+
+    def _check_loopback_source(self, packet: Packet, route: RouteTo) -> None:
+        source, interface = packet.flow.source, route.interface or ""
+        if not source.is_loopback or interface == LOOPBACK:
+            return
+        if source.version == 6:
+            raise Lost("no-answer", "host", "a packet from ::1 does not leave the host", "there is no route_localnet")
+        if not self._has_localnet(interface):
+            why = f"net.ipv4.conf.{interface}.route_localnet = 0"
+            raise Lost("no-answer", "host", f"a packet from {source} does not leave by {interface}", why)
+
+    def _received(self, packet: Packet) -> Arrival:
+        return self._routed(self._hook(Hook.PREROUTING, packet))
+
+    def _routed(self, packet: Packet) -> Arrival:
+        self._check_martians(packet)
+        route = self._route(packet)
+        if route.is_local:
+            packet = self._hook(Hook.INPUT, packet)
+            return Arrival(self.topology.host, packet, packet.in_interface or LOOPBACK)
+        if route.kind != "unicast":
+            raise Lost("unreachable", "host", f"no route to {packet.flow.destination}", route.kind)
+        self._check_forwarding(packet)
+        packet = self._hook(Hook.FORWARD, replace(packet, out_interface=route.interface))
+        return self._leave(packet, route)
+
+    def _route(self, packet: Packet) -> RouteTo:
+        return self.topology.host.routing.lookup(
+            packet.flow.destination,
+            source=packet.flow.source,
+            mark=packet.mark,
+            in_interface=packet.in_interface,
+        )
+
+    def _check_martians(self, packet: Packet) -> None:
+        interface, flow = packet.in_interface or LOOPBACK, packet.flow
+        if interface == LOOPBACK:
+            return
+        if packet.family == 6:
+            if flow.destination.is_loopback or flow.source.is_loopback:
+                raise Lost("no-answer", "host", f"::1 arrives on {interface}", "the kernel drops it")
+            return
+        if (flow.destination.is_loopback or flow.source.is_loopback) and not self._has_localnet(interface):
+            why = f"net.ipv4.conf.{interface}.route_localnet = 0"
+            raise Lost("no-answer", "host", f"a loopback address arrives on {interface}", why)
+        is_own = self.topology.host.routing.owns(flow.source)
+        if is_own and not flow.source.is_loopback and not self._is_set("accept_local", interface):
+            why = f"net.ipv4.conf.{interface}.accept_local = 0"
+            raise Lost("no-answer", "host", f"its own address {flow.source} arrives on {interface}", why)
+        self._check_reverse_path(packet, interface)
+
+    def _check_reverse_path(self, packet: Packet, interface: str) -> None:
+        # The larger of conf.all and conf.INTERFACE counts (Documentation/networking/ip-sysctl.rst).
+        level = max(int(self.topology.sysctl(f"net.ipv4.conf.{name}.rp_filter")) for name in ("all", interface))
+        if level == 0 or packet.flow.source.is_loopback:
+            return
+        if self.topology.arrives_by_its_way_back(packet, strict=level == 1) is False:
+            why = f"rp_filter = {level} on {interface}"
+            raise Lost("no-answer", "host", f"the way back to {packet.flow.source} is another", why)
+
+    def _check_forwarding(self, packet: Packet) -> None:
+        interface = packet.in_interface or LOOPBACK
+        family = "ipv4" if packet.family == 4 else "ipv6"
+        default = self.topology.sysctl("net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding")
+        name = f"net.{family}.conf.{interface}.forwarding"
+        if self.topology.sysctl(name, default) == "0":
+            raise Lost("no-answer", "host", "the host does not forward", f"{name} = 0")
+
+    def _leave(self, packet: Packet, route: RouteTo) -> Arrival:
+        packet = replace(packet, out_interface=route.interface, out_port=None)
+        packet = self._hook(Hook.POSTROUTING, packet)
+        if route.is_local:
+            return self._looped(packet)
+        return self._out(packet, route)
+
+    def _looped(self, packet: Packet) -> Arrival:
+        packet = replace(packet, in_interface=LOOPBACK, out_interface=None)
+        packet = self._hook(Hook.PREROUTING, packet)
+        packet = self._hook(Hook.INPUT, packet)
+        return Arrival(self.topology.host, packet, LOOPBACK)
+
+    def _out(self, packet: Packet, route: RouteTo) -> Arrival:
+        interface, next_hop = route.interface or "", route.next_hop or packet.flow.destination
+        if interface not in self.topology.bridges:
+            return self._out_of_the_host(packet, interface)
+        receiver = self.topology.neighbour(interface, next_hop)
+        if receiver is None:
+            raise Lost("no-answer", interface, f"nobody on {interface} has {next_hop}", "no container with this address")
+        self._check_port(receiver)
+        return self._delivered(receiver, packet)
+
+    def _out_of_the_host(self, packet: Packet, interface: str) -> Arrival:
+        self._tell("host", f"leaves by {interface}")
+        return Arrival(None, packet, interface)
+
+    # --- rules -------------------------------------------------------------------------------------------------
+
+    def _hook(self, hook: Hook, packet: Packet) -> Packet:
+        """What a hook makes of the packet. Raises Lost when a rule ends it, Undecided when that cannot be told."""
+        connection = self.connection
+        self._track()
+        takes_destination = hook in (Hook.PREROUTING, Hook.OUTPUT)
+        is_done = connection.dnat_done if takes_destination else connection.snat_done
+        translates = not self.is_reply and not connection.is_untracked and not is_done and hook is not Hook.FORWARD
+        outcome = self.firewall.run(
+            hook, packet, lambda passed, found: self._settled(hook, passed, found), translates=translates
+        )
+        if outcome.notrack:
+            connection.is_untracked = True
+        if outcome.refusal is not None:
+            self._refuse(hook, outcome.refusal, outcome.hits)
+        for hit in outcome.hits:
+            self._tell_hit(hook, hit, packet, outcome.packet)
+        if not self.is_reply and hook is not Hook.FORWARD:
+            connection.dnat_done |= takes_destination
+            connection.snat_done |= not takes_destination
+            connection.is_confirmed |= not takes_destination
+            connection.mark = outcome.packet.ct_mark
+        return outcome.packet
+
+    def _track(self) -> None:
+        self.touched_conntrack = True
+        if not self.is_reply and not self.connection.is_untracked:
+            self.connection.is_tracked = self.firewall.tracks(self.connection.family)
+
+    def _settled(self, hook: Hook, packet: Packet, found: Translation | None) -> Packet:
+        if self.is_reply:
+            return self._translated_back(hook, packet)
+        if found is None or packet.state is CtState.UNTRACKED:
+            return packet
+        flow = packet.flow
+        if found.kind in ("dnat", "redirect"):
+            address = found.address
+            if address is None:
+                address = flow.destination if found.kind == "dnat" else self._redirect_address(hook, packet)
+            flow = replace(
+                flow,
+                destination=address,
+                destination_port=flow.destination_port if found.port is None else found.port,
+            )
+        else:
+            flow = replace(flow, source=found.address or self._masquerade_address(packet))
+        self.connection.translated = flow
+        self.connection.is_dnated |= found.kind in ("dnat", "redirect")
+        self.connection.is_snated |= found.kind in ("snat", "masquerade")
+        return replace(packet, flow=flow, is_dnated=self.connection.is_dnated, is_snated=self.connection.is_snated)
+
+    def _translated_back(self, hook: Hook, packet: Packet) -> Packet:
+        connection, flow = self.connection, packet.flow
+        if not connection.is_translated or packet.state not in (CtState.ESTABLISHED, CtState.RELATED):
+            return packet
+        original, translated = connection.original, connection.translated
+        if hook in (Hook.PREROUTING, Hook.OUTPUT):
+            if (flow.destination, flow.destination_port) == (translated.source, translated.source_port):
+                flow = replace(flow, destination=original.source, destination_port=original.source_port)
+        elif (flow.source, flow.source_port) == (translated.destination, translated.destination_port):
+            flow = replace(flow, source=original.destination, source_port=original.destination_port)
+        return replace(packet, flow=flow)
+
+    def _masquerade_address(self, packet: Packet) -> Address:
+        route = self._route(packet)
+        own = self.topology.host.routing.source_for(packet.out_interface or "", route.next_hop or packet.flow.destination)
+        if own is None:
+            raise Lost("no-answer", "host", f"masquerade finds no address on {packet.out_interface}")
+        return own
+
+    def _redirect_address(self, hook: Hook, packet: Packet) -> Address:
+        if hook is Hook.OUTPUT:
+            return IPv4Address("127.0.0.1") if packet.family == 4 else IPv6Address("::1")
+        own = self.topology.host.routing.source_for(packet.in_interface or "", packet.flow.source)
+        if own is None:
+            raise Lost("no-answer", "host", f"redirect finds no address on {packet.in_interface}")
+        return own
+
+    def _refuse(self, hook: Hook, answer: str, hits: tuple[Hit, ...]) -> None:
+        rule = hits[-1].rule
+        failure: Failure = "no-answer"
+        if answer and not self.is_reply:
+            failure = "refused" if answer in ("tcp-reset", "icmp-port-unreachable", "icmp6-port-unreachable") else (
+                "unreachable"
+            )
+        what = f"rejected with {answer}" if answer else "dropped"
+        raise Lost(failure, f"{rule.place} ({hook.value})", what, rule.text)
+
+    # --- telling -----------------------------------------------------------------------------------------------
+
+    def _tell_hit(self, hook: Hook, hit: Hit, before: Packet, after: Packet) -> None:
+        match hit.what:
+            case Accept() | Notrack():
+                what = "accepted" if isinstance(hit.what, Accept) else "not tracked"
+            case Masquerade():
+                what = f"the source {before.flow.source} becomes {after.flow.source}"
+            case _:
+                to = after.flow
+                changed = to.destination if to.source == before.flow.source else to.source
+                what = f"translated to {changed}:{to.destination_port}"
+        self._tell(f"{hit.rule.place} ({hook.value})", what, hit.rule.text)
+
+    def _tell(self, where: str, what: str, why: str = "") -> None:
+        self.steps.append(Step(where=where, what=what, why=why))
+
+    def _name(self, space: Space) -> str:
+        if space.is_host:
+            return "host"
+        containers = self.topology.containers
+        names = [containers[id_].name for id_ in space.facts.containers if id_ in containers]
+        return names[0] if names else f"namespace {space.facts.inode}"
+
+    def _bridge_calls(self, family: int) -> bool:
+        return self.topology.sysctl(BRIDGE_NETFILTER[family]) == "1"
+
+    def _has_localnet(self, interface: str) -> bool:
+        return self._is_set("route_localnet", interface)
+
+    def _is_set(self, setting: str, interface: str) -> bool:
+        # conf.all or conf.INTERFACE (IN_DEV_ORCONF, linux/inetdevice.h).
+        return any(self.topology.sysctl(f"net.ipv4.conf.{name}.{setting}") == "1" for name in ("all", interface))

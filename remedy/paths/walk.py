@@ -1,0 +1,274 @@
+"""How a connection travels: from a container, the host or outside, to an address and port, and back.
+
+A pure function of the facts. The first packet is walked to its server, the first answer back to the client; a connection
+that docker-proxy accepts is one of its own to the container, and walked as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from remedy.facts.model import Address, DockerProxy, HostFacts, ListeningSocket, Protocol
+from remedy.netfilter.evaluate import Firewall, Undecided
+from remedy.netfilter.packet import Flow
+from remedy.paths.engine_versions import proxy_answers_from_asked_address
+from remedy.paths.journey import Arrival, Connection, Journey, Lost, NotModelled
+from remedy.paths.rules_of_host import rule_tables
+from remedy.paths.routing import UnknownRoute
+from remedy.paths.topology import Space, Topology
+from remedy.paths.verdict import Failure, Step, Verdict, Via
+from remedy.spec.models import HostPort
+
+CLIENT_PORT = 45000  # from the middle of the kernel's range for clients, net.ipv4.ip_local_port_range
+HOST, EXTERNAL, OUTSIDE = "host", "external", "outside"
+CONTAINER_PREFIX = "container:"
+
+
+class UnknownSource(Exception):
+    """There is no such client on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """Where a connection begins: in a namespace, or (space None) outside, on an interface of the host."""
+
+    name: str
+    space: Space | None
+    interface: str = ""
+
+
+class Datapath:
+    """The datapath of one host. Building it is linear in the facts; each question then costs little."""
+
+    def __init__(self, facts: HostFacts) -> None:
+        self.facts = facts
+        self.topology = Topology(facts)
+        self.firewall = Firewall(rule_tables(facts), self.topology)
+
+    def connect(self, source: str, to: HostPort, *, client_address: Address | None = None) -> Verdict:
+        """How `source` (a container's name, `host`, `external`) reaches `to`.
+
+        `container:NAME` means the container where its name is one of these words. client_address: of an external
+        client; without it, the host's default gateway stands for it. Raises UnknownSource.
+        """
+        client = self._client(source, to, client_address)
+        return _Question(self, client, to, client_address).answer()
+
+    def _client(self, source: str, to: HostPort, address: Address | None) -> _Client:
+        if source == HOST:
+            return _Client(HOST, self.topology.host)
+        if source == EXTERNAL:
+            return self._outsider(to, address)
+        container = self.topology.by_name.get(source.removeprefix(CONTAINER_PREFIX))
+        space = None if container is None else self.topology.space_of(container)
+        if container is None or space is None:
+            raise UnknownSource(f"no running container is called {source!r}")
+        return _Client(container.name, space)
+
+    def _outsider(self, to: HostPort, address: Address | None) -> _Client:
+        known = address or self.gateway(to.address.version)
+        if known is None:
+            raise UnknownSource(f"the host has no default route for IPv{to.address.version}: give the client's address")
+        route = self.topology.host.routing.lookup(known)
+        if route.kind != "unicast" or route.interface is None:
+            raise UnknownSource(f"the host has no way to {known}")
+        return _Client(EXTERNAL, None, route.interface)
+
+    def gateway(self, version: int) -> Address | None:
+        """The host's default gateway, which stands for machines outside."""
+        route = self.topology.host.routing.lookup(ip_address("192.0.2.1" if version == 4 else "2001:db8::1"))
+        return route.next_hop if route.kind == "unicast" else None
+
+
+class _Question:
+    """One connection, asked once."""
+
+    def __init__(self, datapath: Datapath, client: _Client, to: HostPort, address: Address | None) -> None:
+        self._datapath, self._client, self._to = datapath, client, to
+        self._topology = datapath.topology
+        self._address = address
+        self._steps: list[Step] = []
+        self._back: list[Step] = []
+        self._entries = 0
+        self._copies = 0
+
+    def answer(self) -> Verdict:
+        """Walk there and back. Never raises."""
+        try:
+            return self._walk()
+        except Lost as lost:
+            self._steps.append(lost.step)
+            return self._verdict(reachable=False, via="none", failure=lost.failure)
+        except Undecided as undecided:
+            self._steps.append(Step(where=undecided.rule.place, what=undecided.why, why=undecided.rule.text))
+            return self._verdict(reachable=None, via="unknown", unknown_because=_because(undecided))
+        except (NotModelled, UnknownRoute) as unknown:
+            return self._verdict(reachable=None, via="unknown", unknown_because=str(unknown))
+
+    def _walk(self) -> Verdict:
+        flow = self._flow()
+        connection = Connection(self._to.protocol.value, 4 if self._to.address.version == 4 else 6, flow, flow)
+        request = self._journey(connection, self._steps)
+        arrival = self._send(request, self._client, flow)
+        answers = self._answers(connection, arrival)
+        self._entries += connection.is_tracked and connection.is_confirmed and not connection.is_untracked
+        if isinstance(answers, ListeningSocket):
+            proxy = self._topology.proxy_of(answers)
+            if proxy is not None:
+                return self._through_proxy(proxy, answers, flow)
+            by = self._topology.owner_name(arrival.space or self._topology.host, answers)
+        else:
+            by = OUTSIDE
+        return self._verdict(
+            reachable=True,
+            via=_via(connection, arrival, self._client),
+            by=by,
+            source_seen=arrival.packet.flow.source,
+        )
+
+    def _flow(self) -> Flow:
+        to = self._to
+        return Flow(self._source(), CLIENT_PORT, to.address, to.port)
+
+    def _source(self) -> Address:
+        to, space = self._to.address, self._client.space
+        if space is None:
+            found = self._address or self._datapath.gateway(to.version)
+            assert found is not None  # _outsider has checked
+            return found
+        if not space.routing.has_family(to.version):
+            raise Lost("unreachable", self._client.name, f"has no IPv{to.version} address to connect from")
+        route = space.routing.lookup(to)
+        if route.source is None:
+            raise Lost("unreachable", self._client.name, f"no route to {to}", route.kind)
+        return route.source
+
+    def _journey(self, connection: Connection, steps: list[Step], *, is_reply: bool = False) -> Journey:
+        return Journey(self._topology, self._datapath.firewall, connection, is_reply=is_reply, steps=steps)
+
+    def _send(self, journey: Journey, client: _Client, flow: Flow) -> Arrival:
+        if client.space is None:
+            return journey.from_outside(flow, client.interface)
+        return journey.from_space(client.space, flow)
+
+    # --- at the server -----------------------------------------------------------------------------------------
+
+    def _answers(self, connection: Connection, arrival: Arrival) -> ListeningSocket | None:
+        """The socket that takes the connection, its answer being back at the client; None: a server outside."""
+        if arrival.space is None:
+            self._steps.append(Step(where="outside", what=f"{arrival.packet.flow.destination} is another machine"))
+            self._walk_back(connection, arrival)
+            return None
+        flow = arrival.packet.flow
+        where = self._client.name if arrival.space is self._client.space else ("host" if arrival.space.is_host else "")
+        socket = arrival.space.listener(self._to.protocol, flow.destination, flow.destination_port)
+        if socket is None:
+            self._walk_back(connection, arrival, refused=True)
+            what = f"nothing listens at {flow.destination}:{flow.destination_port}"
+            raise Lost("refused", where or "the container", what)
+        name = self._topology.owner_name(arrival.space, socket)
+        program = f"{socket.program or 'a process'}" + (f" pid {socket.pid}" if socket.pid else "")
+        self._steps.append(Step(where=name, what=f"{program} listens", why=f"{socket.address}:{socket.port}"))
+        if arrival.space.is_host and self._topology.is_placeholder(socket):
+            raise Lost("no-answer", "host", "dockerd only keeps the port from others", "no docker-proxy is behind it")
+        self._walk_back(connection, arrival)
+        return socket
+
+    def _walk_back(self, connection: Connection, arrival: Arrival, *, refused: bool = False) -> None:
+        """The first answer's way. Raises Lost("no-answer") when it does not come back to the client as an answer."""
+        journey = self._journey(connection, self._back, is_reply=True)
+        if refused and connection.protocol != "tcp":
+            journey.protocol = "icmp" if connection.family == 4 else "ipv6-icmp"
+        answer = arrival.packet.flow.reversed()
+        try:
+            if arrival.space is None:
+                end = journey.from_outside(answer, arrival.interface)
+            else:
+                end = journey.from_space(arrival.space, answer)
+        except Lost as lost:
+            self._back.append(lost.step)
+            raise Lost("no-answer", lost.step.where, f"the answer is lost: {lost.step.what}", lost.step.why) from lost
+        if end.space is not self._client.space:
+            raise Lost("no-answer", "the way back", "the answer goes somewhere else", str(answer.destination))
+        if end.packet.flow != connection.original.reversed():
+            what = f"the answer comes from {end.packet.flow.source}, which was not asked"
+            raise Lost("no-answer", self._client.name, what, "nothing translated it back")
+
+    # --- docker-proxy ------------------------------------------------------------------------------------------
+
+    def _through_proxy(self, proxy: DockerProxy, socket: ListeningSocket, flow: Flow) -> Verdict:
+        self._check_datagram_answer(socket, flow)
+        to = HostPort(address=proxy.container_address, port=proxy.container_port, protocol=self._to.protocol)
+        what = f"docker-proxy pid {proxy.pid} copies every byte to {to}"
+        self._steps.append(Step(where="host", what=what, why=" ".join(proxy.command_line)))
+        behind = _Question(self._datapath, _Client(HOST, self._topology.host), to, None)
+        verdict = behind.answer()
+        self._steps += verdict.steps
+        self._back = [*verdict.back, *self._back]
+        self._entries += verdict.conntrack_entries
+        self._copies = verdict.userspace_copies + 1
+        if not verdict.reachable:
+            return self._verdict(
+                reachable=verdict.reachable,
+                via="none" if verdict.reachable is False else "unknown",
+                failure=None if verdict.reachable is None else "refused",
+                unknown_because=verdict.unknown_because,
+            )
+        return self._verdict(reachable=True, via="docker-proxy", by=verdict.by, source_seen=verdict.source_seen)
+
+    def _check_datagram_answer(self, socket: ListeningSocket, flow: Flow) -> None:
+        if self._to.protocol is Protocol.TCP or not socket.address.is_unspecified:
+            return
+        if proxy_answers_from_asked_address(self._datapath.facts.engine.version_tuple):
+            return
+        route = self._topology.host.routing.lookup(flow.source)
+        if route.source != flow.destination:
+            what = f"docker-proxy answers from {route.source}, and {flow.destination} was asked"
+            raise Lost("no-answer", "host", what, "before 28, docker-proxy's UDP socket is not bound to one address")
+
+    def _verdict(
+        self,
+        *,
+        reachable: bool | None,
+        via: Via,
+        by: str | None = None,
+        source_seen: Address | None = None,
+        failure: Failure | None = None,
+        unknown_because: str | None = None,
+    ) -> Verdict:
+        # model_construct: thousands of verdicts are made of values that are right by construction.
+        return Verdict.model_construct(
+            from_=self._client.name,
+            to=str(self._to),
+            reachable=reachable,
+            via=via,
+            by=by,
+            source_seen=source_seen,
+            userspace_copies=self._copies,
+            conntrack_entries=self._entries,
+            failure=failure,
+            unknown_because=unknown_because,
+            steps=tuple(self._steps),
+            back=tuple(self._back),
+        )
+
+
+def _via(connection: Connection, arrival: Arrival, client: _Client) -> Via:
+    if connection.is_dnated:
+        return "dnat"
+    return "local" if arrival.space is client.space else "direct"
+
+
+def _because(undecided: Undecided) -> str:
+    return f"{undecided.rule.place}: {undecided.why}: {undecided.rule.text}"
+
+
+def with_bridge_netfilter(facts: HostFacts, *, on: bool) -> HostFacts:
+    """The same host with bridge-nf-call-iptables and -ip6tables on or off."""
+    value = "1" if on else "0"
+    names = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+    return facts.model_copy(update={"sysctls": {**facts.sysctls, **dict.fromkeys(names, value)}})
+
+
+__all__ = ["Datapath", "UnknownSource", "replace", "with_bridge_netfilter"]
