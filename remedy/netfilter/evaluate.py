@@ -174,7 +174,9 @@ class Firewall:
 
     def tracks(self, family: int) -> bool:
         """Whether conntrack watches this family's packets: it does where a nat table or a state match is."""
-        return any(base.kind == "nat" for (own, _), called in self._hooks.items() if own == family for base, _ in called)
+        return any(
+            base.kind == "nat" for (own, _), called in self._hooks.items() if own == family for base, _ in called
+        )
 
     def run(self, hook: Hook, packet: Packet, settle: Settle, *, translates: bool) -> Outcome:
         """What becomes of a packet at one hook.

@@ -64,8 +64,23 @@ _WITHOUT_CONSEQUENCE = frozenset(
     {"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TCPMSS", "CHECKSUM", "CLASSIFY", "DSCP", "TOS", "TTL", "HL", "ECN"}
     | {"TCPOPTSTRIP", "RATEEST", "LED", "IDLETIMER", "SECMARK", "CONNSECMARK", "SET"}
 )
-_BY_CHANCE = frozenset({"limit", "hashlimit", "connlimit", "statistic", "recent", "time", "quota", "connbytes", "owner"})
-_BY_CHANCE |= {"nfacct", "string", "u32", "bpf", "length", "ttl", "tos", "dscp", "ecn", "cgroup", "rateest"}
+# Conditions that hold for some packets of a connection, or that the facts cannot tell.
+_BY_CHANCE = frozenset(
+    {
+        "limit",
+        "hashlimit",
+        "connlimit",
+        "statistic",
+        "recent",
+        "time",
+        "quota",
+        "connbytes",
+        "owner",
+        "nfacct",
+        "string",
+    }
+    | {"u32", "bpf", "length", "ttl", "tos", "dscp", "ecn", "cgroup", "rateest"}
+)
 
 
 def tables_from_iptables(text: str, family: Family, variant: str, sets: Sets) -> tuple[RuleTable, ...]:
@@ -200,9 +215,7 @@ def _module(name: str, options: Sequence[Option], family: Family, sets: Sets) ->
     elif name in _BY_CHANCE:
         yield Perhaps(" ".join([f"-m {name}", *map(_text, options)]))
     elif name == "pkttype":
-        yield from (
-            FieldMatch(Field.FAMILY, Values.of(family), ("unicast" in o.values) is o.negated) for o in options
-        )
+        yield from (FieldMatch(Field.FAMILY, Values.of(family), ("unicast" in o.values) is o.negated) for o in options)
     else:
         yield UnknownMatch(" ".join([f"-m {name}", *map(_text, options)]))
 
@@ -333,18 +346,23 @@ def _set(options: Sequence[Option], sets: Sets) -> Match:
 # --- targets -----------------------------------------------------------------------------------------------------
 
 
+_PLAIN_TARGETS: dict[str, Statement] = {
+    "ACCEPT": Accept(),
+    "DROP": Drop(),
+    "RETURN": Return(),
+    "MASQUERADE": Masquerade(),
+    "NOTRACK": Notrack(),
+}
+
+
 def _target(options: Sequence[Option], family: Family, chains: set[str]) -> Statement:
     name = options[0].values[0]
     own = options[1:]
     if name in chains:
         return Jump(name, is_goto=options[0].name == "-g")
+    if name in _PLAIN_TARGETS:
+        return _PLAIN_TARGETS[name]
     match name:
-        case "ACCEPT":
-            return Accept()
-        case "DROP":
-            return Drop()
-        case "RETURN":
-            return Return()
         case "REJECT":
             default = "icmp6-port-unreachable" if family == 6 else "icmp-port-unreachable"
             return Reject(_value_of(own, "--reject-with") or default)
@@ -352,15 +370,11 @@ def _target(options: Sequence[Option], family: Family, chains: set[str]) -> Stat
             return _dnat(own)
         case "SNAT":
             return _snat(own)
-        case "MASQUERADE":
-            return Masquerade()
         case "REDIRECT":
             ports = _value_of(own, "--to-ports")
             return Redirect(int(ports.partition("-")[0]) if ports else None)
         case "MARK" | "CONNMARK":
             return _mark(own, name)
-        case "NOTRACK":
-            return Notrack()
         case "CT":
             return Notrack() if any(o.name == "--notrack" for o in own) else _or_unknown(options)
         case _:

@@ -240,7 +240,7 @@ def _element_match(expression: _Expression, op: str, right: Json, sets: _Sets) -
     if expression.mask is not None:
         raise _NotKnown
     name = _set_name(right)
-    items = sets.elements.get(name) if name is not None else right["set"] if "set" in right else [right]
+    items = sets.elements.get(name) if name is not None else right.get("set", [right])
     elements = None if items is None else tuple(_element(expression.fields, item, sets) for item in items)
     return SetMatch(name or "", expression.fields, elements, op == "!=")
 
@@ -339,39 +339,36 @@ def _fib(fib: Mapping[str, Json], op: str, right: Json) -> Match:
 
 # --- statements --------------------------------------------------------------------------------------------------
 
-_WITHOUT_CONSEQUENCE = ("counter", "log", "comment", "meter", "set", "flow", "notrack_helper", "ct helper", "ct timeout")
+_WITHOUT_CONSEQUENCE = ("counter", "log", "comment", "meter", "set", "flow", "ct helper", "ct timeout", "continue")
+_PLAIN: dict[str, Statement] = {
+    "accept": Accept(),
+    "drop": Drop(),
+    "return": Return(),
+    "masquerade": Masquerade(),
+    "notrack": Notrack(),
+}
 
 
 def _statement(kind: str, value: Json, sets: _Sets) -> Statement:
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind in _WITHOUT_CONSEQUENCE:
+        return Nothing(kind)
     match kind, value:
-        case "accept", _:
-            return Accept()
-        case "drop", _:
-            return Drop()
-        case ("return" | "continue"), _:
-            return Return() if kind == "return" else Nothing(kind)
-        case "jump", {"target": target}:
-            return Jump(target)
-        case "goto", {"target": target}:
-            return Jump(target, is_goto=True)
+        case (("jump" | "goto"), {"target": target}):
+            return Jump(target, is_goto=kind == "goto")
         case "reject", _:
             return _reject(value)
-        case "masquerade", _:
-            return Masquerade()
         case "redirect", _:
             return Redirect(value.get("port") if isinstance(value, Mapping) else None)
-        case "dnat", {**words}:
-            return _dnat(words, sets)
+        case "dnat", _:
+            return _dnat(value, sets)
         case "snat", {"addr": str(address)}:
             return Snat(ip_address(address))
-        case "notrack", _:
-            return Notrack()
         case "vmap", {"key": key, "data": data}:
             return _verdict_map(_left(key), data, sets)
         case "mangle", {"key": key, "value": new}:
             return _mark(key, new)
-        case _ if kind in _WITHOUT_CONSEQUENCE:
-            return Nothing(kind)
         case _:
             raise _NotKnown
 

@@ -1,7 +1,7 @@
 """One packet's journey over the host, hook by hook: a connection's first packet, or the first answer to it.
 
-The order of the stations is the kernel's (6.x): net/ipv4/ip_input.c, ip_output.c, route.c, net/bridge/br_netfilter_hooks.c
-and their IPv6 twins. Rules are asked as they stand on the host.
+The order of the stations is the kernel's (6.x): net/ipv4/ip_input.c, ip_output.c, route.c,
+net/bridge/br_netfilter_hooks.c and their IPv6 twins. Rules are asked as they stand on the host.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from ipaddress import IPv4Address, IPv6Address
 
 from remedy.facts.model import Address
 from remedy.netfilter.evaluate import Firewall, Hit, Translation
-from remedy.netfilter.matches import StateMatch  # noqa: F401  (re-exported for tests of states)
-from remedy.netfilter.packet import CtState, Family, Flow, Packet
+from remedy.netfilter.packet import CtState, Flow, Packet
 from remedy.netfilter.rules import Accept, Hook, Masquerade, Notrack
+from remedy.paths.connection import Connection
 from remedy.paths.routing import RouteTo
 from remedy.paths.topology import Attachment, Space, Topology
 from remedy.paths.verdict import Failure, Step
 
 LOOPBACK = "lo"
+NOBODY = "no running container has this address"
 BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 FORWARDING_STATE = 3  # of a bridge port (linux/if_bridge.h, BR_STATE_FORWARDING)
-EVERY_STATE = (CtState.NEW, CtState.ESTABLISHED)
+
+
+# What makes connect() fail with "connection refused"; the other messages say "unreachable".
+REFUSALS = frozenset({"tcp-reset", "icmp-port-unreachable", "icmp6-port-unreachable", "icmpv6-port-unreachable"})
 
 
 class Lost(Exception):
@@ -35,32 +39,6 @@ class Lost(Exception):
 
 class NotModelled(Exception):
     """The packet comes to a place that this model does not know."""
-
-
-@dataclass(slots=True)
-class Connection:
-    """What conntrack holds of a connection while its first packets travel.
-
-    original: as the client sent it; translated: as the server gets it. is_tracked: conntrack has seen it.
-    """
-
-    protocol: str
-    family: Family
-    original: Flow
-    translated: Flow
-    is_tracked: bool = False
-    is_confirmed: bool = False
-    is_untracked: bool = False  # by a rule, NOTRACK
-    dnat_done: bool = False
-    snat_done: bool = False
-    is_dnated: bool = False
-    is_snated: bool = False
-    mark: int = 0
-
-    @property
-    def is_translated(self) -> bool:
-        """Whether the server gets other addresses or ports than the client sent."""
-        return self.is_dnated or self.is_snated
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +60,6 @@ class Journey:
     is_reply: bool = False
     protocol: str | None = None  # of the packet, where it is not the connection's: an ICMP answer
     steps: list[Step] = field(default_factory=list)
-    touched_conntrack: bool = False
 
     # --- starting points ---------------------------------------------------------------------------------------
 
@@ -150,7 +127,7 @@ class Journey:
             return self._bridged_to_host(sender, packet)
         receiver = self.topology.neighbour(bridge, next_hop)
         if receiver is None:
-            raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", "no container with this address")
+            raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", NOBODY)
         if not self._bridge_calls(packet.family):
             return self._switched(sender, receiver, packet)
         packet = self._hook(Hook.PREROUTING, replace(packet, in_interface=bridge, in_port=sender.port.interface))
@@ -314,7 +291,9 @@ class Journey:
             return self._out_of_the_host(packet, interface)
         receiver = self.topology.neighbour(interface, next_hop)
         if receiver is None:
-            raise Lost("no-answer", interface, f"nobody on {interface} has {next_hop}", "no container with this address")
+            raise Lost(
+                "no-answer", interface, f"nobody on {interface} has {next_hop}", "no container with this address"
+            )
         self._check_port(receiver)
         return self._delivered(receiver, packet)
 
@@ -326,69 +305,41 @@ class Journey:
 
     def _hook(self, hook: Hook, packet: Packet) -> Packet:
         """What a hook makes of the packet. Raises Lost when a rule ends it, Undecided when that cannot be told."""
-        connection = self.connection
         self._track()
-        takes_destination = hook in (Hook.PREROUTING, Hook.OUTPUT)
-        is_done = connection.dnat_done if takes_destination else connection.snat_done
-        translates = not self.is_reply and not connection.is_untracked and not is_done and hook is not Hook.FORWARD
+        translates = not self.is_reply and self.connection.may_translate(hook)
         outcome = self.firewall.run(
             hook, packet, lambda passed, found: self._settled(hook, passed, found), translates=translates
         )
-        if outcome.notrack:
-            connection.is_untracked = True
+        self.connection.is_untracked |= outcome.notrack
         if outcome.refusal is not None:
             self._refuse(hook, outcome.refusal, outcome.hits)
         for hit in outcome.hits:
             self._tell_hit(hook, hit, packet, outcome.packet)
-        if not self.is_reply and hook is not Hook.FORWARD:
-            connection.dnat_done |= takes_destination
-            connection.snat_done |= not takes_destination
-            connection.is_confirmed |= not takes_destination
-            connection.mark = outcome.packet.ct_mark
+        if not self.is_reply:
+            self.connection.has_passed(hook, outcome.packet)
         return outcome.packet
 
     def _track(self) -> None:
-        self.touched_conntrack = True
         if not self.is_reply and not self.connection.is_untracked:
             self.connection.is_tracked = self.firewall.tracks(self.connection.family)
 
     def _settled(self, hook: Hook, packet: Packet, found: Translation | None) -> Packet:
         if self.is_reply:
-            return self._translated_back(hook, packet)
+            return self.connection.translated_back(hook, packet)
         if found is None or packet.state is CtState.UNTRACKED:
             return packet
-        flow = packet.flow
-        if found.kind in ("dnat", "redirect"):
-            address = found.address
-            if address is None:
-                address = flow.destination if found.kind == "dnat" else self._redirect_address(hook, packet)
-            flow = replace(
-                flow,
-                destination=address,
-                destination_port=flow.destination_port if found.port is None else found.port,
-            )
-        else:
-            flow = replace(flow, source=found.address or self._masquerade_address(packet))
-        self.connection.translated = flow
-        self.connection.is_dnated |= found.kind in ("dnat", "redirect")
-        self.connection.is_snated |= found.kind in ("snat", "masquerade")
-        return replace(packet, flow=flow, is_dnated=self.connection.is_dnated, is_snated=self.connection.is_snated)
-
-    def _translated_back(self, hook: Hook, packet: Packet) -> Packet:
-        connection, flow = self.connection, packet.flow
-        if not connection.is_translated or packet.state not in (CtState.ESTABLISHED, CtState.RELATED):
-            return packet
-        original, translated = connection.original, connection.translated
-        if hook in (Hook.PREROUTING, Hook.OUTPUT):
-            if (flow.destination, flow.destination_port) == (translated.source, translated.source_port):
-                flow = replace(flow, destination=original.source, destination_port=original.source_port)
-        elif (flow.source, flow.source_port) == (translated.destination, translated.destination_port):
-            flow = replace(flow, source=original.destination, source_port=original.destination_port)
-        return replace(packet, flow=flow)
+        address = found.address
+        if found.kind == "redirect":
+            address = self._redirect_address(hook, packet)
+        elif found.kind == "masquerade":
+            address = self._masquerade_address(packet)
+        return self.connection.translate(packet, found, address)
 
     def _masquerade_address(self, packet: Packet) -> Address:
         route = self._route(packet)
-        own = self.topology.host.routing.source_for(packet.out_interface or "", route.next_hop or packet.flow.destination)
+        own = self.topology.host.routing.source_for(
+            packet.out_interface or "", route.next_hop or packet.flow.destination
+        )
         if own is None:
             raise Lost("no-answer", "host", f"masquerade finds no address on {packet.out_interface}")
         return own
@@ -405,9 +356,7 @@ class Journey:
         rule = hits[-1].rule
         failure: Failure = "no-answer"
         if answer and not self.is_reply:
-            failure = "refused" if answer in ("tcp-reset", "icmp-port-unreachable", "icmp6-port-unreachable") else (
-                "unreachable"
-            )
+            failure = "refused" if answer in REFUSALS else "unreachable"
         what = f"rejected with {answer}" if answer else "dropped"
         raise Lost(failure, f"{rule.place} ({hook.value})", what, rule.text)
 

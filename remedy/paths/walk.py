@@ -1,21 +1,23 @@
 """How a connection travels: from a container, the host or outside, to an address and port, and back.
 
-A pure function of the facts. The first packet is walked to its server, the first answer back to the client; a connection
-that docker-proxy accepts is one of its own to the container, and walked as such.
+A pure function of the facts. The first packet is walked to its server, the first answer back to the client; a
+connection that docker-proxy accepts is one of its own to the container, and walked as such.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 
+from remedy.errors import InputError
 from remedy.facts.model import Address, DockerProxy, HostFacts, ListeningSocket, Protocol
 from remedy.netfilter.evaluate import Firewall, Undecided
 from remedy.netfilter.packet import Flow
+from remedy.paths.connection import Connection
 from remedy.paths.engine_versions import proxy_answers_from_asked_address
-from remedy.paths.journey import Arrival, Connection, Journey, Lost, NotModelled
-from remedy.paths.rules_of_host import rule_tables
+from remedy.paths.journey import Arrival, Journey, Lost, NotModelled
 from remedy.paths.routing import UnknownRoute
+from remedy.paths.rules_of_host import rule_tables
 from remedy.paths.topology import Space, Topology
 from remedy.paths.verdict import Failure, Step, Verdict, Via
 from remedy.spec.models import HostPort
@@ -25,7 +27,7 @@ HOST, EXTERNAL, OUTSIDE = "host", "external", "outside"
 CONTAINER_PREFIX = "container:"
 
 
-class UnknownSource(Exception):
+class UnknownSourceError(InputError):
     """There is no such client on this host."""
 
 
@@ -50,7 +52,7 @@ class Datapath:
         """How `source` (a container's name, `host`, `external`) reaches `to`.
 
         `container:NAME` means the container where its name is one of these words. client_address: of an external
-        client; without it, the host's default gateway stands for it. Raises UnknownSource.
+        client; without it, the host's default gateway stands for it. Raises UnknownSourceError.
         """
         client = self._client(source, to, client_address)
         return _Question(self, client, to, client_address).answer()
@@ -63,16 +65,18 @@ class Datapath:
         container = self.topology.by_name.get(source.removeprefix(CONTAINER_PREFIX))
         space = None if container is None else self.topology.space_of(container)
         if container is None or space is None:
-            raise UnknownSource(f"no running container is called {source!r}")
+            raise UnknownSourceError(f"no running container is called {source!r}")
         return _Client(container.name, space)
 
     def _outsider(self, to: HostPort, address: Address | None) -> _Client:
         known = address or self.gateway(to.address.version)
         if known is None:
-            raise UnknownSource(f"the host has no default route for IPv{to.address.version}: give the client's address")
+            raise UnknownSourceError(
+                f"the host has no default route for IPv{to.address.version}: give the client's address"
+            )
         route = self.topology.host.routing.lookup(known)
         if route.kind != "unicast" or route.interface is None:
-            raise UnknownSource(f"the host has no way to {known}")
+            raise UnknownSourceError(f"the host has no way to {known}")
         return _Client(EXTERNAL, None, route.interface)
 
     def gateway(self, version: int) -> Address | None:
@@ -112,7 +116,7 @@ class _Question:
         request = self._journey(connection, self._steps)
         arrival = self._send(request, self._client, flow)
         answers = self._answers(connection, arrival)
-        self._entries += connection.is_tracked and connection.is_confirmed and not connection.is_untracked
+        self._entries += connection.makes_an_entry
         if isinstance(answers, ListeningSocket):
             proxy = self._topology.proxy_of(answers)
             if proxy is not None:
@@ -134,9 +138,7 @@ class _Question:
     def _source(self) -> Address:
         to, space = self._to.address, self._client.space
         if space is None:
-            found = self._address or self._datapath.gateway(to.version)
-            assert found is not None  # _outsider has checked
-            return found
+            return self._address or self._datapath.gateway(to.version) or to  # _outsider has checked
         if not space.routing.has_family(to.version):
             raise Lost("unreachable", self._client.name, f"has no IPv{to.version} address to connect from")
         route = space.routing.lookup(to)
@@ -269,6 +271,3 @@ def with_bridge_netfilter(facts: HostFacts, *, on: bool) -> HostFacts:
     value = "1" if on else "0"
     names = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
     return facts.model_copy(update={"sysctls": {**facts.sysctls, **dict.fromkeys(names, value)}})
-
-
-__all__ = ["Datapath", "UnknownSource", "replace", "with_bridge_netfilter"]
