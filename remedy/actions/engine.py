@@ -89,10 +89,18 @@ class Engine:
         key is refused, and go on with what they had.
         """
         pid = self.main_pid()
-        if pid is None:
+        if pid is None or not _is_alive(pid):
             raise EngineError("the engine's process is not known to systemd", where=self.unit)
         os.kill(pid, signal.SIGHUP)
-        if not wait_until(lambda: self.live_restore() is live_restore, seconds=RELOAD_TIMEOUT_SECONDS, interval=0.05):
+        # The process first: a question to the socket of a dead engine waits until systemd has started the next one.
+        took_it = wait_until(
+            lambda: not _is_alive(pid) or self.live_restore() is live_restore,
+            seconds=RELOAD_TIMEOUT_SECONDS,
+            interval=0.05,
+        )
+        if not _is_alive(pid):
+            raise EngineError("the engine died while it was told to reload", where=self.unit, why=self.last_words())
+        if not took_it:
             raise EngineError(
                 f"the engine did not take live-restore {'on' if live_restore else 'off'} by SIGHUP",
                 where=self.unit,
@@ -174,6 +182,14 @@ class Engine:
         """The process that systemd knows as the engine; None while there is none. Raises CommandError."""
         shown = run_command(["systemctl", "show", "-p", "MainPID", "--value", self.unit]).stdout.strip()
         return int(shown) if shown.isdigit() and shown != "0" else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        # A killed process that systemd has not reaped yet is dead all the same.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return False
 
 
 def _addresses(container: Mapping[str, Any]) -> Iterator[Address]:

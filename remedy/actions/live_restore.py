@@ -5,6 +5,7 @@ from __future__ import annotations
 from remedy.actions.context import ActionContext
 from remedy.actions.daemon_json import directories_to_make, has_content, put_content, remove_directories
 from remedy.actions.engine import Engine
+from remedy.errors import EngineError
 from remedy.plan.model import FileContent, HoldLiveRestore, ReleaseLiveRestore
 
 
@@ -15,16 +16,32 @@ def hold(engine: Engine, content: FileContent) -> None:
         engine.reload(live_restore=True)
 
 
-def release(engine: Engine, through: FileContent, final: FileContent, *, effective: bool) -> None:
+def release(engine: Engine, through: FileContent, final: FileContent, *, held: FileContent, effective: bool) -> None:
     """Put live-restore back to `effective`, and daemon.json to `final`.
 
     Deleting the key leaves it on (seen on 28.5): an explicit false and a SIGHUP come first, `docker info` proves
-    it, then the final bytes are written without another SIGHUP. Raises EngineError, OSError.
+    it, then the final bytes are written without another SIGHUP. held: daemon.json with live-restore true.
+    Raises EngineError, OSError.
     """
     if engine.live_restore() and not effective:
+        _switch_off(engine, through, held)
+    put_content(final)
+
+
+def _switch_off(engine: Engine, through: FileContent, held: FileContent) -> None:
+    """Make false effective. Raises EngineError, OSError; then daemon.json says true again.
+
+    An engine that died while the file said false would stop every container when systemd starts it again, two seconds
+    later in Docker's own unit (RestartSec=2; seen on 28.5): so the file does not go on saying so.
+    """
+    if engine.main_pid() is None:
+        raise EngineError("the engine's process is not known to systemd", where=engine.unit)
+    try:
         put_content(through)
         engine.reload(live_restore=False)
-    put_content(final)
+    except BaseException:
+        put_content(held)
+        raise
 
 
 class HoldLiveRestoreAction:
@@ -49,7 +66,13 @@ class HoldLiveRestoreAction:
     def revert(self, undo: dict[str, object]) -> None:
         """Raises EngineError, OSError."""
         action = self._action
-        release(self._engine, action.release_content, action.original, effective=action.effective_before)
+        release(
+            self._engine,
+            action.release_content,
+            action.original,
+            held=action.content,
+            effective=action.effective_before,
+        )
         if action.original.raw is None:
             remove_directories(undo)
 
@@ -72,7 +95,13 @@ class ReleaseLiveRestoreAction:
     def apply(self) -> None:
         """Raises EngineError, OSError."""
         action = self._action
-        release(self._engine, action.release_content, action.final, effective=action.effective_after)
+        release(
+            self._engine,
+            action.release_content,
+            action.final,
+            held=action.hold_content,
+            effective=action.effective_after,
+        )
 
     def revert(self, _undo: dict[str, object]) -> None:
         """Raises EngineError, OSError."""

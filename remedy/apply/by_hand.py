@@ -105,14 +105,14 @@ def _remove_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
         return
     table = names.nft_table(ruleset.name)
     for title in (f"ip {table}", f"ip6 {table}"):
-        yield f"nft delete table {title} 2>/dev/null; true"
+        yield f"nft delete table {title} 2>/dev/null || true"
     if ruleset.forward_guard and backend is FirewallBackend.IPTABLES_NFT:
         chain = forward_chain_name(ruleset.name)
         jump = f"-m comment --comment {names.comment(ruleset.name)} -j {chain}"
         for family in (4, 6):
             tool = save_command(backend, family).removesuffix("-save") + " -w"
-            yield f"while {tool} -D FORWARD {jump} 2>/dev/null; do :; done; {tool} -F {chain} 2>/dev/null; true"
-            yield f"{tool} -X {chain} 2>/dev/null; true"
+            yield f"while {tool} -D FORWARD {jump} 2>/dev/null; do :; done; {tool} -F {chain} 2>/dev/null || true"
+            yield f"{tool} -X {chain} 2>/dev/null || true"
 
 
 def _write_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:

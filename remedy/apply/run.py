@@ -167,9 +167,10 @@ def _put_back(run: _Run, error: Exception) -> RunReport:
         message += f"\nnot everything could be put back: {undone.why}"
         report = _report(run, "rollback-incomplete", EXIT_INCOMPLETE, (), message)
         return report.model_copy(update={"leftover": undone.leftover})
-    _write_end(run, "rolled-back" if changed else "failed", message)
+    is_stopped = isinstance(error, InterruptedRunError)
+    _write_end(run, "rolled-back" if changed or is_stopped else "failed", message)
     remove_guard(run.id, run.progress)
-    if isinstance(error, InterruptedRunError):
+    if is_stopped:
         return _report(run, "interrupted-rolled-back", EXIT_INTERRUPTED, _probes_after(run), message)
     if not changed:
         return _report(run, "failed", EXIT_FAILED, (), message)
