@@ -125,8 +125,11 @@ def test_an_interrupted_up_leaves_nothing_by_itself(machine: Machine) -> None:
         process = machine.start("up", "h")
         time.sleep(moment)
         process.send_signal(signal.SIGINT)
-        # -2: ^C came before remedy itself ran.
-        assert process.wait(timeout=60) in (130, -signal.SIGINT)
+        # -2: ^C came before remedy itself ran. 0: it came after the end, and the host is the operator's.
+        code = process.wait(timeout=60)
+        assert code in (130, -signal.SIGINT, 0)
+        if code == 0:
+            machine.run("down", "h")
         assert machine.leftovers() == [], f"after ^C at {moment} s"
 
 
@@ -165,7 +168,8 @@ def test_a_killed_template_build_leaves_nothing_after_prune(building_machine: Ma
         process = building_machine.start("up", "h", "--topology", "empty")
         time.sleep(moment)
         process.kill()
-        process.wait()
+        if process.wait() == 0:  # A quick machine was ready by then.
+            building_machine.run("down", "h")
         building_machine.run("prune")
         assert building_machine.leftovers() == [], f"after kill -9 at {moment} s"
 
