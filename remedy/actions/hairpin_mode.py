@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
@@ -51,6 +51,16 @@ class HairpinModeAction:
                     yield interface, previous[interface]
                 elif self._action.userland_proxy_after_undo:
                     yield interface, False
+
+
+def switch_on_everywhere(bridges: Iterable[str]) -> None:
+    """Switch it on for every port of these bridges, as an engine without the proxy does for new ones. Raises OSError.
+
+    A container that was started again before the engine's restart got its port from an engine with the proxy.
+    """
+    for bridge in bridges:
+        for interface in _ports_of(bridge):
+            write_mode(interface, True)
 
 
 def read_mode(interface: str) -> bool | None:

@@ -15,6 +15,7 @@ from remedy.actions.engine_state import (
     rules_serve,
     still_wanted,
 )
+from remedy.actions.hairpin_mode import switch_on_everywhere
 from remedy.actions.live_restore import hold
 from remedy.actions.orderly_close import close_when_quiet, proxied_connections
 from remedy.actions.sysctls import restore_sysctls
@@ -84,6 +85,8 @@ class UserlandProxyAction:
                 next_step="journalctl -u docker",
             )
         self._start_stopped()
+        if not userland_proxy:
+            switch_on_everywhere(self._action.ruleset.engine_bridges)
         self._wait_until_served(userland_proxy)
 
     def _let_containers_live(self) -> None:
