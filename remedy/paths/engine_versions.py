@@ -8,6 +8,8 @@ Version = tuple[int, int]
 NO_ISOLATION_CHAINS: Version = (29, 0)
 # 27.4 sets bridge-nf-call-iptables to 1 at start while the proxy is off (moby 0548fe251c, PR 48676).
 SETS_BRIDGE_NF: Version = (27, 4)
+# Until 28.0 `-s C -d C ... -j MASQUERADE` stands for every port with the proxy on, too (moby bf251c33d0, PR 48854).
+MASQUERADES_ITSELF_WITHOUT_PROXY_ONLY: Version = (28, 0)
 # Up to 20.10 `--src-type LOCAL -j MASQUERADE` stays when the proxy comes back (moby 44721, fixed in 23.0.0).
 CLEANS_MASQUERADE: Version = (23, 0)
 # `dockerd --validate` exists from 23.0.
@@ -48,3 +50,13 @@ def leaves_masquerade(version: Version) -> bool:
 def has_validate(version: Version) -> bool:
     """Whether `dockerd --validate --config-file` can check a daemon.json."""
     return version >= HAS_VALIDATE
+
+
+def masquerades_itself_with_proxy(version: Version) -> bool:
+    """Whether a container's connections to its own published port are masqueraded while the proxy is on, too."""
+    return version < MASQUERADES_ITSELF_WITHOUT_PROXY_ONLY
+
+
+def returns_before_dnat(version: Version) -> bool:
+    """Whether `-i BRIDGE -j RETURN` in front of the DNAT rules leaves containers to the userland proxy."""
+    return version < NO_ISOLATION_CHAINS

@@ -117,7 +117,7 @@ class Topology:
 
     def proxy_of(self, socket: ListeningSocket) -> DockerProxy | None:
         """The docker-proxy that a socket of the host belongs to."""
-        found = self.proxies.get(socket.pid or 0)
+        found = self.proxies.get(socket.pid) if socket.pid else None
         if found is not None or socket.program != PROXY_PROGRAM:
             return found
         for proxy in self.facts.docker_proxies:

@@ -1,0 +1,90 @@
+"""The facts as they will be after a plan's actions, before any is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+
+from remedy.facts.daemon_json import parse_daemon_json
+from remedy.facts.model import HostFacts
+from remedy.paths.hypothesis import (
+    with_containers_restarted,
+    with_hairpin_mode,
+    with_ruleset,
+    with_sysctls,
+    with_userland_proxy,
+    without_ruleset,
+)
+from remedy.plan.model import (
+    Action,
+    FileContent,
+    HoldLiveRestore,
+    ReleaseLiveRestore,
+    RemoveRules,
+    SetHairpinMode,
+    SetSysctls,
+    SwitchUserlandProxy,
+    WriteRules,
+)
+
+
+def facts_after(facts: HostFacts, actions: Sequence[Action]) -> HostFacts:
+    """The host's facts after these actions in order: a whole plan's, or its first few.
+
+    Each action is taken to succeed. Containers that stop with the engine (no live-restore) are taken to start again
+    with the addresses that they have; really they may change them. Raises RefusedError for rules that cannot be
+    written.
+    """
+    return reduce(_after, actions, facts)
+
+
+def facts_after_each(facts: HostFacts, actions: Sequence[Action]) -> Iterator[tuple[Action, HostFacts]]:
+    """Each action with the facts after it."""
+    for action in actions:
+        facts = _after(facts, action)
+        yield action, facts
+
+
+def _after(facts: HostFacts, action: Action) -> HostFacts:
+    match action:
+        case SetSysctls():
+            return with_sysctls(facts, action.values)
+        case SetHairpinMode():
+            return with_hairpin_mode(facts, {port.interface for port in action.ports})
+        case WriteRules():
+            return with_ruleset(facts, action.ruleset)
+        case RemoveRules():
+            return without_ruleset(facts, action.ruleset.name)
+        case HoldLiveRestore():
+            return _with_live_restore(_with_daemon_json(facts, action.content), on=True)
+        case ReleaseLiveRestore():
+            return _with_live_restore(_with_daemon_json(facts, action.final), on=action.effective_after)
+        case SwitchUserlandProxy():
+            return _switched(facts, action)
+
+
+def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:
+    written = _with_daemon_json(facts, action.content)
+    if not action.restart:
+        return written
+    switched = with_userland_proxy(written, on=action.target)
+    return switched if action.live_restore else with_containers_restarted(switched)
+
+
+def _with_daemon_json(facts: HostFacts, content: FileContent) -> HostFacts:
+    raw = content.raw
+    parsed, problem = (None, None) if raw is None else parse_daemon_json(raw)
+    values = {
+        "exists": raw is not None,
+        "raw": raw,
+        "mode": None if raw is None else content.mode,
+        "uid": None if raw is None else content.uid,
+        "gid": None if raw is None else content.gid,
+        "parsed": parsed,
+        "problem": problem,
+    }
+    return facts.model_copy(update={"daemon_json": facts.daemon_json.model_copy(update=values)})
+
+
+def _with_live_restore(facts: HostFacts, *, on: bool) -> HostFacts:
+    return facts.model_copy(update={"engine": facts.engine.model_copy(update={"live_restore": on})})
