@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from remedy.facts.model import Address, Connection, Container, HaproxyFacts, HostFacts, Protocol
 from remedy.paths.published import PublishedPort, container_by_address, host_addresses
-from remedy.paths.reach import Place
 from remedy.spec.models import HostPort, Spec
 
 EXTERNAL = "external"
@@ -30,11 +29,20 @@ class Consumer:
 
     name: str
     container: Container | None
-    place: Place
     to: HostPort
     port: PublishedPort
     known_by: str
     client_address: Address | None = None
+
+    @property
+    def source(self) -> str:
+        """The client as the datapath is asked for it."""
+        return self.name if self.container is None else f"container:{self.name}"
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is another machine."""
+        return self.container is None and self.name == EXTERNAL
 
 
 class _Host:
@@ -66,48 +74,8 @@ class _Host:
         if port is None:
             return None
         if isinstance(client, str):
-            place = Place.HOST if client == HOST else Place.EXTERNAL
-            return Consumer(client, None, place, to, port, known_by, source)
-        if self.is_in_host_namespace(client):
-            return Consumer(client.name, client, Place.HOST, to, port, known_by, source)
-        return Consumer(client.name, client, self._place_of(client, to, port, source), to, port, known_by, source)
-
-    def is_in_host_namespace(self, container: Container) -> bool:
-        return self._owner_of_namespace(container).network_mode == "host"
-
-    def _owner_of_namespace(self, container: Container) -> Container:
-        mode = container.network_mode
-        if mode.startswith("container:"):
-            return self.by_id.get(mode.removeprefix("container:"), container)
-        return container
-
-    def _place_of(self, client: Container, to: HostPort, port: PublishedPort, source: Address | None) -> Place:
-        owner = self._owner_of_namespace(client)
-        if owner.id == self._owner_of_namespace(port.container).id:
-            return Place.ITSELF
-        bridge = self._ingress_network(owner, to.address, source)
-        return Place.SAME_BRIDGE if bridge == port.network.id else Place.OTHER_BRIDGE
-
-    def _ingress_network(self, client: Container, to: Address, source: Address | None) -> str | None:
-        """The network by which a container's packets to a host address enter the host."""
-        default = None
-        for endpoint in client.endpoints:
-            interfaces = [i for i in (endpoint.ipv4, endpoint.ipv6) if i is not None]
-            if any(source == i.ip for i in interfaces):
-                return endpoint.network_id
-            if any(to in i.network for i in interfaces if i.version == to.version):
-                default = endpoint.network_id
-        if default is not None:
-            return default
-        return self._default_route_network(client)
-
-    def _default_route_network(self, client: Container) -> str | None:
-        space = next((s for s in self.facts.namespaces if client.id in s.containers), None)
-        gateways = {r.gateway for r in space.routes if r.destination is None} if space is not None else set()
-        for endpoint in client.endpoints:
-            if endpoint.gateway4 in gateways or endpoint.gateway6 in gateways:
-                return endpoint.network_id
-        return client.endpoints[0].network_id if client.endpoints else None
+            return Consumer(client, None, to, port, known_by, source)
+        return Consumer(client.name, client, to, port, known_by, source)
 
 
 def known_consumers(facts: HostFacts, spec: Spec, ports: tuple[PublishedPort, ...]) -> tuple[Consumer, ...]:

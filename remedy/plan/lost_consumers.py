@@ -23,7 +23,7 @@ def lost_consumers(
         yield Refusal(
             code="consumer-lost",
             what=f"{path.from_} would no longer reach {path.container} at {path.to}",
-            why=f"today by {path.before} (known by {path.known_by}); without docker-proxy: {path.why}",
+            why=f"today by {path.before} (known by {path.known_by}); after the change: {path.why}",
             cure=_cure(consumer, facts),
             accepted_by=f'accept: [{{from: "{path.from_}", to: "{path.to}"}}]',
         )

@@ -1,65 +1,125 @@
-"""How each known connection travels today and after the plan."""
+"""How connections travel today and after the plan: the datapath of the facts, and of the facts after the actions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
 
-from remedy.facts.model import HostFacts
-from remedy.firewall.ruleset import Ruleset
+from remedy.facts.model import Address, HostFacts
 from remedy.paths.consumers import Consumer
-from remedy.paths.published import PublishedPort
-from remedy.paths.reach import Reach, Setting, reach
-from remedy.plan.hairpin import has_rules
-from remedy.plan.model import PathChange
+from remedy.paths.verdict import Verdict
+from remedy.paths.walk import Datapath, UnknownSourceError
+from remedy.plan.foresight import facts_after, facts_after_each
+from remedy.plan.model import Action, PathChange, SwitchUserlandProxy, WriteRules
+from remedy.spec.models import HostPort
+
+MOST_BUNDLES_TO_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Today's setting and the plan's, per port: what the paths and the probes are predicted from."""
+    """The host as it is and as it will be."""
 
-    today: Setting
-    later: Setting
-    hairpin: Ruleset | None
+    today: Datapath
+    later: Datapath
 
     @classmethod
-    def of(cls, facts: HostFacts, wants_proxy: bool | None, hairpin: Ruleset | None) -> Outlook:
-        """wants_proxy None: it stays as it is; hairpin None: these rules stay as they are."""
-        on = facts.engine.userland_proxy is not False
-        bridge_nf = facts.sysctls.get("net.bridge.bridge-nf-call-iptables") == "1"
-        today = Setting(facts.engine.version_tuple, on, bridge_nf, redirected=has_rules(facts, "hairpin"))
-        later = today if wants_proxy is None else today.with_proxy(wants_proxy)
-        return cls(today, later, hairpin)
+    def of(cls, facts: HostFacts, actions: Sequence[Action]) -> Outlook:
+        """The same datapath twice where nothing is to be done. Raises InputError for rules that cannot be read."""
+        today = Datapath(facts)
+        return cls(today, Datapath(facts_after(facts, actions)) if actions else today)
 
-    def today_for(self, port: PublishedPort) -> Setting:
-        """The setting today, for one port: rules that are there already serve the ports that they are wanted for."""
-        if not self.today.redirected or self.hairpin is None or not self.hairpin.redirects:
-            return self.today
-        return replace(self.today, redirected=any(r.port == port.port for r in self.hairpin.redirects))
+    def works_always(self, source: str, to: HostPort) -> bool:
+        """Whether a connection is made today and after the plan."""
+        return all(path.connect(source, to).reachable for path in dict.fromkeys((self.today, self.later)))
 
-    def later_for(self, port: PublishedPort) -> Setting:
-        """The setting after the plan, for one port: the hairpin rules serve some ports and not others."""
-        if self.hairpin is None:
-            return self.later
-        served = [r for r in self.hairpin.redirects if r.to_address == port.to_address and r.port == port.port]
-        return replace(self.later, redirected=bool(served), redirected_loopback=any(r.from_loopback for r in served))
+    def ends(self, source: str, to: HostPort) -> bool:
+        """Whether a connection is made today and would not be after the plan."""
+        if self.later is self.today or not self.today.connect(source, to).reachable:
+            return False
+        return self.later.connect(source, to).reachable is False
 
 
 def path_change(consumer: Consumer, outlook: Outlook) -> PathChange:
     """One consumer's connection before and after."""
-    before = reach(consumer.place, consumer.to.address, consumer.port, outlook.today_for(consumer.port))
-    after = reach(consumer.place, consumer.to.address, consumer.port, outlook.later_for(consumer.port))
+    before, after = _connect(outlook.today, consumer), _connect(outlook.later, consumer)
     return PathChange(
         from_=consumer.name,
         to=str(consumer.to),
         container=consumer.port.container.name,
         before=before.via,
         after=after.via,
-        why=after.why,
+        why=after.unknown_because or _why(after),
         source_before=_source(before, consumer),
         source_after=_source(after, consumer),
         known_by=consumer.known_by,
     )
 
 
-def _source(answer: Reach, consumer: Consumer) -> str | None:
-    return {"client": f"{consumer.name}'s own", "gateway": "the gateway", "host": "the host's own"}.get(answer.source)
+def in_safe_order(
+    facts: HostFacts, bundles: Sequence[tuple[Action, ...]], consumers: Sequence[Consumer]
+) -> tuple[Action, ...]:
+    """The bundles of actions one after the other, in the first order in which no step loses a known consumer.
+
+    What belongs to one remedy stays together, because its own order makes before it breaks. Where no order is
+    better, they come as they are given.
+    """
+    wanted = [bundle for bundle in bundles if bundle]
+    given = tuple(action for bundle in wanted for action in bundle)
+    if not 1 < len(wanted) <= MOST_BUNDLES_TO_ORDER:
+        return given
+    today = Datapath(facts)
+    for order in permutations(wanted):
+        actions = tuple(action for bundle in order for action in bundle)
+        if not any(True for _ in losses_on_the_way(facts, actions, consumers, today)):
+            return actions
+    return given
+
+
+def losses_on_the_way(
+    facts: HostFacts, actions: Sequence[Action], consumers: Sequence[Consumer], today: Datapath
+) -> Iterator[tuple[Action, Consumer, Verdict]]:
+    """Known consumers that work today, and would not in the state that one of the actions leaves."""
+    working = [consumer for consumer in consumers if _connect(today, consumer).reachable]
+    for action, state in facts_after_each(facts, actions):
+        if action is not actions[-1] and not isinstance(action, SwitchUserlandProxy | WriteRules):
+            continue  # files, marks and modes by themselves lead nobody elsewhere
+        path = Datapath(state)
+        for consumer in working:
+            verdict = _connect(path, consumer)
+            if verdict.reachable is False:
+                yield action, consumer, verdict
+
+
+def _connect(path: Datapath, consumer: Consumer) -> Verdict:
+    address = consumer.client_address if consumer.is_outside else None
+    try:
+        return path.connect(consumer.source, consumer.to, client_address=address)
+    except UnknownSourceError as error:
+        return Verdict(
+            from_=consumer.name, to=str(consumer.to), reachable=None, via="unknown", unknown_because=error.what
+        )
+
+
+def _why(verdict: Verdict) -> str:
+    if verdict.reachable or not verdict.steps:
+        return ""
+    last = verdict.steps[-1]
+    return f"{last.what}, at {last.where}" + (f": {last.why}" if last.why else "")
+
+
+def _source(verdict: Verdict, consumer: Consumer) -> str | None:
+    seen = verdict.source_seen
+    if seen is None:
+        return None
+    if seen in consumer.port.network.gateways:
+        return "the gateway"
+    if consumer.container is None:
+        return "the host's own" if not consumer.is_outside else f"{consumer.name}'s own"
+    return f"{consumer.name}'s own" if seen in _addresses(consumer) else str(seen)
+
+
+def _addresses(consumer: Consumer) -> set[Address]:
+    endpoints = consumer.container.endpoints if consumer.container is not None else ()
+    return {i.ip for e in endpoints for i in (e.ipv4, e.ipv6) if i is not None}

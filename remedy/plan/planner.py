@@ -14,7 +14,7 @@ from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.hairpin import hairpin_actions, has_rules
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
-from remedy.plan.outlook import Outlook, path_change
+from remedy.plan.outlook import Outlook, in_safe_order, path_change
 from remedy.plan.probes import known_probes, merged, port_probes
 from remedy.plan.redirects import engine_bridges, hairpin_ruleset
 from remedy.plan.refusals import (
@@ -25,7 +25,7 @@ from remedy.plan.refusals import (
 )
 from remedy.plan.selection import Selected, select
 from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
-from remedy.plan.warnings import file_warnings, proxy_off_warnings
+from remedy.plan.warnings import file_warnings, proxy_off_warnings, unknown_path_warnings
 from remedy.spec.models import Spec
 
 DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -41,26 +41,27 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     wants_proxy = _wanted_proxy(spec, facts)
     hairpin = _wanted_hairpin(spec, facts, selected, wants_proxy)
     consumers = known_consumers(facts, spec, ports)
-    outlook = Outlook.of(facts, wants_proxy, hairpin)
-    paths = tuple(path_change(consumer, outlook) for consumer in consumers)
-
+    bundles: list[tuple[Action, ...]] = []
     refusals: list[Refusal] = []
-    warnings: list[PlanWarning] = []
-    actions: tuple[Action, ...] = ()
     if wants_proxy is not None:
         refusals += engine_refusals(facts, spec)
-        if not wants_proxy:
-            refusals += lost_consumers(spec, facts, consumers, paths)
-            warnings += proxy_off_warnings(facts, ports, paths)
-        warnings += file_warnings(facts)
         if not refusals or facts.daemon_json.problem is None:
             change = ProxyChange(facts, ports, wants_proxy, live_restore_obstacle(facts) is None)
-            actions += userland_proxy_actions(change)
+            bundles.append(userland_proxy_actions(change))
     if hairpin is not None:
         own = hairpin_actions(facts, hairpin)
         if own and hairpin.redirects:
             refusals += pinned_refusal(spec)
-        actions += own
+        bundles.append(own)
+    actions = in_safe_order(facts, bundles, consumers)
+    outlook = Outlook.of(facts, actions)
+    paths = tuple(path_change(consumer, outlook) for consumer in consumers)
+    refusals += lost_consumers(spec, facts, consumers, paths)
+    warnings = list(unknown_path_warnings(paths))
+    if wants_proxy is False:
+        warnings += proxy_off_warnings(facts, ports, paths, outlook)
+    if wants_proxy is not None:
+        warnings += file_warnings(facts)
     warnings += _about_hairpin(spec, facts, hairpin, selected)
     basis = basis_of(facts)
     return Plan(
@@ -72,7 +73,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         paths=paths,
         refusals=tuple(refusals),
         warnings=tuple(warnings),
-        probes=merged(known_probes(spec, consumers), port_probes(ports, outlook.today, outlook.later)),
+        probes=merged(known_probes(spec, consumers), port_probes(ports, outlook)),
         confirm_within_seconds=_seconds(spec.policy.confirm_within),
         socket=facts.engine.socket,
         daemon_json_path=facts.daemon_json.path,

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address
 from remedy.facts.model import Address, Protocol
 from remedy.paths.consumers import Consumer
 from remedy.paths.published import PublishedPort
-from remedy.paths.reach import Place, Setting, reach
 from remedy.plan.model import ProbePlan
+from remedy.plan.outlook import Outlook
 from remedy.spec.models import HostPort, Spec
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -31,18 +31,20 @@ def known_probes(spec: Spec, consumers: Sequence[Consumer]) -> tuple[ProbePlan, 
     return tuple(wanted.values())
 
 
-def port_probes(ports: Sequence[PublishedPort], today: Setting, later: Setting) -> Iterator[ProbePlan]:
+def port_probes(ports: Sequence[PublishedPort], outlook: Outlook) -> Iterator[ProbePlan]:
     """For every published TCP port: the host's own connection, and a neighbour's by the gateway."""
     neighbours = _neighbours(ports)
     for port in ports:
         if port.protocol is not Protocol.TCP or not port.is_nat or port.host_family != 4:
             continue
         own = port.host_address or LOOPBACK
-        if _works(Place.HOST, own, port, (today, later)):
+        if outlook.works_always("host", HostPort(address=own, port=port.port)):
             yield _probe("host", own, port)
         neighbour = next((name for name in neighbours.get(port.bridge, ()) if name != port.container.name), None)
         gateway = port.host_address or _gateway(port)
-        if neighbour is not None and gateway is not None and _works(Place.SAME_BRIDGE, gateway, port, (today, later)):
+        if neighbour is None or gateway is None:
+            continue
+        if outlook.works_always(f"container:{neighbour}", HostPort(address=gateway, port=port.port)):
             yield _probe(neighbour, gateway, port)
 
 
@@ -68,10 +70,6 @@ def _neighbours(ports: Sequence[PublishedPort]) -> dict[str, list[str]]:
 
 def _gateway(port: PublishedPort) -> Address | None:
     return next((gateway for gateway in port.network.gateways if gateway.version == 4), None)
-
-
-def _works(place: Place, to: Address, port: PublishedPort, settings: tuple[Setting, ...]) -> bool:
-    return all(reach(place, to, port, setting).works for setting in settings)
 
 
 def _probe(name: str, address: Address, port: PublishedPort) -> ProbePlan:

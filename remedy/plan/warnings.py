@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Address
 
-from remedy.facts.model import HostFacts, Protocol
-from remedy.paths.engine_versions import isolates_networks
+from remedy.facts.model import Address, HostFacts, Protocol
 from remedy.paths.published import PublishedPort
 from remedy.plan.model import PathChange, PlanWarning
+from remedy.plan.outlook import Outlook
+from remedy.spec.models import HostPort
 
 SHOWN = 6
 
 
 def proxy_off_warnings(
-    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange]
+    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange], outlook: Outlook
 ) -> Iterator[PlanWarning]:
     """Consumers that are possible but not known, and what changes for those that stay."""
-    yield from _possible_ipv6(ports)
-    yield from _possible_other_networks(facts, ports, paths)
+    yield from _possible_ipv6(ports, outlook)
+    yield from _possible_other_networks(facts, ports, paths, outlook)
     yield from _source_changes(ports, paths)
     yield from _conntrack_unread(facts)
 
@@ -33,8 +35,19 @@ def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:
         )
 
 
-def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
-    six = [port for port in ports if port.host_family == 6]
+def unknown_path_warnings(paths: Sequence[PathChange]) -> Iterator[PlanWarning]:
+    """Known consumers whose way after the change cannot be told from the facts; apply's probes will tell."""
+    for path in paths:
+        if path.after == "unknown":
+            yield PlanWarning(
+                code="path-unknown",
+                what=f"how {path.from_} will reach {path.to} cannot be told",
+                detail=path.why,
+            )
+
+
+def _possible_ipv6(ports: Sequence[PublishedPort], outlook: Outlook) -> Iterator[PlanWarning]:
+    six = [port for port in ports if port.host_family == 6 and _ends_at_loopback(port, outlook)]
     untranslated = sorted({port.port for port in six if not port.is_nat})
     if untranslated:
         yield PlanWarning(
@@ -53,20 +66,30 @@ def _possible_ipv6(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
         )
 
 
+def _ends_at_loopback(port: PublishedPort, outlook: Outlook) -> bool:
+    """Whether [::1] (or the one address that an IPv6 port is bound to) stops serving it."""
+    address = port.host_address or IPv6Address("::1")
+    return outlook.ends("host", HostPort(address=address, port=port.port, protocol=port.protocol))
+
+
 def _possible_other_networks(
-    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange]
+    facts: HostFacts, ports: Sequence[PublishedPort], paths: Sequence[PathChange], outlook: Outlook
 ) -> Iterator[PlanWarning]:
-    if not isolates_networks(facts.engine.version_tuple):
-        return
     known = {path.from_ for path in paths if path.after == "none"}
-    strangers = sorted(
-        container.name
-        for container in facts.containers
-        if container.is_running
-        and container.name not in known
-        and any(port.network.id not in {e.network_id for e in container.endpoints} for port in ports)
-        and container.endpoints
-    )
+    # One port for each network, one client for each combination of networks: the others fare alike.
+    samples = {port.network.id: port for port in ports if port.host_family == 4 and _address_for(port) is not None}
+    fate: dict[frozenset[str], bool] = {}
+    strangers = []
+    for container in facts.containers:
+        networks = frozenset(endpoint.network_id for endpoint in container.endpoints)
+        if not container.is_running or container.name in known or not networks:
+            continue
+        if networks not in fate:
+            others = (port for network, port in samples.items() if network not in networks)
+            fate[networks] = any(_ends_for(container.name, port, outlook) for port in others)
+        if fate[networks]:
+            strangers.append(container.name)
+    strangers.sort()
     if strangers:
         yield PlanWarning(
             code="possible-cross-network",
@@ -76,11 +99,23 @@ def _possible_other_networks(
         )
 
 
+def _address_for(port: PublishedPort) -> Address | None:
+    gateways = (gateway for gateway in port.network.gateways if gateway.version == 4)
+    return port.host_address or next(gateways, None)
+
+
+def _ends_for(name: str, port: PublishedPort, outlook: Outlook) -> bool:
+    address = _address_for(port)
+    if address is None:
+        return False
+    return outlook.ends(f"container:{name}", HostPort(address=address, port=port.port, protocol=port.protocol))
+
+
 def _source_changes(ports: Sequence[PublishedPort], paths: Sequence[PathChange]) -> Iterator[PlanWarning]:
     changed = [
         f"{path.from_} -> {path.to}"
         for path in paths
-        if path.after != "none" and path.source_before and path.source_before != path.source_after
+        if path.source_before and path.source_after and path.source_before != path.source_after
     ]
     if changed:
         yield PlanWarning(

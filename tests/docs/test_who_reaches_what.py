@@ -1,89 +1,49 @@
-"""The page's tables are the planner's model, which other tests compare with real engines."""
+"""The page's tables are what was measured, and the planner's model says the same."""
 
 from __future__ import annotations
 
-import gzip
+import os
 from ipaddress import ip_address
-from itertools import dropwhile, takewhile
-from pathlib import Path
 
 import pytest
 from command_blocks import REPOSITORY
+from reach_tables import CAPTURES, with_tables
 
-from remedy.facts.model import Address, HostFacts
-from remedy.paths.published import PublishedPort, published_ports
-from remedy.paths.reach import Place, Setting, reach
+from remedy.captures.facts import load_capture
+from remedy.captures.files import read_capture
+from remedy.facts.model import HostFacts
+from remedy.paths.published import published_ports
+from remedy.paths.walk import Datapath
+from remedy.plan.foresight import facts_after
+from remedy.plan.hairpin import hairpin_actions
+from remedy.plan.redirects import hairpin_ruleset
+from remedy.spec.models import HairpinOptions, HostPort
 
 PAGE = REPOSITORY / "docs" / "explanation" / "who-reaches-what.md"
-FACTS = Path(__file__).parents[1] / "unit" / "demo" / "data" / "facts-under-load-28.5.json.gz"
-
-ON = Setting(engine=(28, 5), userland_proxy=True, bridge_nf=True)
-SETTINGS = {
-    "With docker-proxy": ON,
-    "Without": ON.with_proxy(False),
-    "With remedy's hairpin rules, and docker-proxy still there": Setting((28, 5), True, True, redirected=True),
-}
-PLACES = {
-    "host": Place.HOST,
-    "the same bridge": Place.SAME_BRIDGE,
-    "itself": Place.ITSELF,
-    "another network": Place.OTHER_BRIDGE,
-    "another machine": Place.EXTERNAL,
-}
-ADDRESSES = {
-    "127.0.0.1:P": "127.0.0.1",
-    "[::1]:P": "::1",
-    "gateway:P": "172.17.0.1",
-    "its LAN address:P": "10.98.0.5",
-    "LAN address:P": "10.98.0.5",
-}
 
 
-def rows() -> list[tuple[str, str, str, str, str]]:
-    found = []
-    for heading in SETTINGS:
-        section = dropwhile(lambda line, heading=heading: line != f"## {heading}", PAGE.read_text().splitlines())
-        next(section)
-        for line in takewhile(lambda line: not line.startswith("## "), section):
-            cells = [cell.strip() for cell in line.split("|")[1:-1]]
-            if len(cells) == 4 and cells[0] in PLACES:
-                found.append((heading, *cells))
-    return found
+def test_the_tables_are_what_was_measured() -> None:
+    page = PAGE.read_text()
+    current = with_tables(page)
+    if os.environ.get("UPDATE_GOLDEN"):
+        PAGE.write_text(current)
+        page = current
+    assert page == current, f"{PAGE} differs; UPDATE_GOLDEN=1 rewrites it"
 
 
-@pytest.fixture(scope="module")
-def port_of_family() -> dict[int, PublishedPort]:
-    facts = HostFacts.model_validate_json(gzip.decompress(FACTS.read_bytes()))
-    return {port.host_family: port for port in published_ports(facts) if port.port == 5001}
+@pytest.fixture(params=["20.10.24", "26.1.5", "28.5.2"])
+def with_hairpin(request: pytest.FixtureRequest) -> HostFacts:
+    facts = load_capture(read_capture(CAPTURES / f"{request.param}-iptables-proxy-on.tar.xz"))
+    return facts_after(facts, hairpin_actions(facts, hairpin_ruleset(facts, published_ports(facts), HairpinOptions())))
 
 
-def test_the_tables_are_complete() -> None:
-    counts = {heading: sum(row[0] == heading for row in rows()) for heading in SETTINGS}
+@pytest.mark.parametrize("source", ["client", "api-1"])
+def test_hairpin_rules_lead_the_same_bridge_around_docker_proxy(with_hairpin: HostFacts, source: str) -> None:
+    verdict = Datapath(with_hairpin).connect(source, HostPort.parse("172.17.0.1:5001"))
 
-    assert list(counts.values()) == [8, 8, 2]
-
-
-@pytest.mark.parametrize(("heading", "place", "to", "way", "source"), rows())
-def test_a_row_is_what_the_model_says(
-    port_of_family: dict[int, PublishedPort], heading: str, place: str, to: str, way: str, source: str
-) -> None:
-    address: Address = ip_address(ADDRESSES[to])
-
-    answer = reach(PLACES[place], address, port_of_family[address.version], SETTINGS[heading])
-
-    assert (answer.via, answer.source) == (way, source)
+    assert (verdict.via, verdict.source_seen) == ("dnat", ip_address("172.17.0.1"))
 
 
-@pytest.mark.parametrize("userland_proxy", [True, False])
-def test_engine_29_reaches_over_networks(port_of_family: dict[int, PublishedPort], userland_proxy: bool) -> None:
-    answer = reach(
-        Place.OTHER_BRIDGE, ip_address("172.17.0.1"), port_of_family[4], Setting((29, 7), userland_proxy, True)
-    )
-
-    assert (answer.via, answer.source) == ("dnat", "gateway")
-
-
-def test_without_bridge_netfilter_the_same_bridge_times_out(port_of_family: dict[int, PublishedPort]) -> None:
-    answer = reach(Place.SAME_BRIDGE, ip_address("172.17.0.1"), port_of_family[4], Setting((26, 1), False, False))
-
-    assert answer.via == "none"
+@pytest.mark.parametrize(("source", "to"), [("host", "127.0.0.1:5001"), ("other-net", "172.17.0.1:5001")])
+def test_everybody_else_goes_as_before(with_hairpin: HostFacts, source: str, to: str) -> None:
+    assert Datapath(with_hairpin).connect(source, HostPort.parse(to)).via == "docker-proxy"

@@ -109,10 +109,32 @@ def test_its_loss_can_be_accepted_by_name_and_is_not_probed_then(facts_of, plan_
     assert not [p for p in plan.probes if p.from_ == "x-haproxy-1" and p.to == "172.31.0.1:5001"]
 
 
-def test_engine_29_does_not_isolate_networks(facts_of, plan_for):
-    plan = plan_for(with_engine(facts_of("cross-26.1"), version="29.7.2", version_tuple=(29, 7)), remedies=OFF)
-    assert plan.refusals == ()
-    assert {path.after for path in plan.paths} == {"dnat"}
+def test_engine_29_does_not_isolate_networks(capture, plan_for):
+    probes = [{"from": "other-net", "to": "172.17.0.1:5001"}]
+    plan = plan_for(capture("29.7.2-iptables-proxy-on"), remedies=OFF, probes=probes)
+    assert "consumer-lost" not in {refusal.code for refusal in plan.refusals}
+    assert {path.after for path in plan.paths if path.from_ == "other-net"} == {"dnat"}
+
+
+def test_before_29_the_same_consumer_is_refused_with_the_rule_that_drops_it(capture, plan_for):
+    probes = [{"from": "other-net", "to": "172.17.0.1:5001"}]
+    plan = plan_for(capture("28.5.2-iptables-proxy-on"), remedies=OFF, probes=probes)
+    lost = next(refusal for refusal in plan.refusals if refusal.code == "consumer-lost")
+    assert "other-net" in lost.what
+    assert "DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP" in lost.why
+
+
+def test_a_consumer_whose_way_cannot_be_told_is_a_warning_that_quotes_the_rule(capture, plan_for):
+    facts = capture("28.5.2-iptables-proxy-on")
+    four, six = facts.firewall.tables
+    rule = "-A FORWARD -m teleport --beam up -j DROP"
+    text = four.text.replace("-A FORWARD -j DOCKER-USER\n", f"{rule}\n-A FORWARD -j DOCKER-USER\n")
+    tables = (four.model_copy(update={"text": text}), six)
+    odd = facts.model_copy(update={"firewall": facts.firewall.model_copy(update={"tables": tables})})
+    plan = plan_for(odd, remedies=OFF, probes=[{"from": "haproxy", "to": "172.17.0.1:5001"}])
+    [first] = [warning for warning in plan.warnings if warning.code == "path-unknown"]
+    assert rule in first.detail
+    assert "haproxy" in first.what
 
 
 def test_somebody_who_uses_ipv6_loopback_is_refused_when_known_and_warned_of_when_not(facts_of, plan_for):
