@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +18,7 @@ from remedy.captures.questions import read_questions
 from remedy.captures.report import answer_line, conntrack_lines, last_line, lines_of
 from remedy.captures.score import Score, score
 from remedy.errors import RemedyError
+from remedy.paths.walk import Datapath
 
 DEFAULT = "tests/captures"
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, build: BuildWalk | None = None)
         captures = find_captures(options.directory)
         with ExitStack() as stack:
             out = stack.enter_context(options.out.open("w")) if options.out else None
-            scores = _evaluate(captures, build or _packet_walk(), out)
+            scores = _evaluate(captures, build or Datapath, out)
     except (RemedyError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
@@ -65,11 +65,6 @@ def evaluate(path: Path, build: BuildWalk, out: TextIO | None = None) -> Score:
     if out is not None:
         out.writelines(f"{answer_line(*pair)}\n" for _, pairs in answered for pair in pairs)
     return score(files.name, answered, is_scored=questionnaire.is_scored)
-
-
-def _packet_walk() -> BuildWalk:
-    build: BuildWalk = import_module("remedy.paths.walk").Datapath
-    return build
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from remedy.netfilter.rules import (
     VerdictMap,
     When,
 )
+from remedy.netfilter.tracking import needs_conntrack
 
 CONNTRACK_PRIORITY = -200
 # Where translations take effect (linux/netfilter_ipv4.h, NF_IP_PRI_NAT_DST and _SRC).
@@ -169,14 +170,13 @@ class Firewall:
             for base in table.base_chains:
                 for family in table.families:
                     self._hooks.setdefault((family, base.hook), []).append((base, chains))
+        self._tracked = {family for table in self.tables if needs_conntrack(table) for family in table.families}
         for called in self._hooks.values():
             called.sort(key=lambda each: each[0].priority)
 
     def tracks(self, family: int) -> bool:
-        """Whether conntrack watches this family's packets: it does where a nat table or a state match is."""
-        return any(
-            base.kind == "nat" for (own, _), called in self._hooks.items() if own == family for base, _ in called
-        )
+        """Whether conntrack watches this family's packets."""
+        return family in self._tracked
 
     def run(self, hook: Hook, packet: Packet, settle: Settle, *, translates: bool) -> Outcome:
         """What becomes of a packet at one hook.
