@@ -1,4 +1,4 @@
-"""The packet walk is right about every connection of every recorded host: 21,000, each with bridge netfilter on and off."""
+"""The packet walk is right about every connection of every recorded host, with bridge netfilter on and off."""
 
 from __future__ import annotations
 
