@@ -1,12 +1,14 @@
 # Everything a newcomer, a developer or a CI machine does here. `make help` lists it.
 #
 #   PYTHON=python3.13 make setup             another interpreter (3.11 or later)
-#   ENGINE=20.10 FIREWALL=legacy make demo   another Docker host (also for `make lab`)
+#   ENGINE=20.10 FIREWALL=legacy make demo   another Docker host (also for `make lab` and the benchmarks)
+#   BENCH="--containers 4" make bench-loss   other options of a benchmark: python -m remedy.bench loss --help
 #   make captures CAPTURES=DIR OUT=FILE      other recorded hosts, and each answer as a line of JSON
 
 PYTHON   ?= python3
 ENGINE   ?= 28.5
 FIREWALL ?= nft
+BENCH    ?=
 CAPTURES ?= tests/captures
 OUT      ?=
 
@@ -29,7 +31,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures lab lock clean
+.PHONY: help setup packages demo test check captures lab bench-loss bench-demo bench-speed lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,19 @@ lab: setup ## a shell on a throwaway Docker host, which goes when you leave
 	$(BIN)/remedy lab up $$name --engine $(ENGINE) --firewall $(FIREWALL); \
 	echo "This is a shell on the host $$name; try: remedy status. It goes with you."; \
 	$(BIN)/remedy lab shell $$name || true
+
+# They end with status 2 when a promise is broken, and want a machine that does nothing else.
+bench-loss: setup ## connections lost while remedy changes hosts, the promise: none; every engine, half an hour
+	@exec $(BIN)/python -m remedy.bench loss $(call if-given,ENGINE,--engine) $(call if-given,FIREWALL,--firewall) $(BENCH)
+
+bench-demo: setup ## requests/s by docker-proxy, by remedy and by hand, taking turns on five hosts
+	@exec $(BIN)/python -m remedy.bench demo --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
+
+bench-speed: setup ## how long remedy --help and remedy plan of 20 containers take, and where
+	@exec $(BIN)/python -m remedy.bench speed --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
+
+# An option only where the caller set the variable: what measures all engines is not narrowed to the default one.
+if-given = $(if $(filter file,$(origin $(1))),,$(2) $($(1)))
 
 packages:
 	@missing=""; for package in $(PACKAGES); do \

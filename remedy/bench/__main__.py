@@ -61,12 +61,35 @@ def demo(
 ) -> None:
     """Print requests/s through docker-proxy, after remedy and by hand; exit status 2 when remedy's are too few."""
     from remedy.bench.output import print_table, say, write_json
-    from remedy.bench.throughput import measure_throughput, throughput_table
+    from remedy.bench.throughput import measure_throughput, throughput_table, throughput_verdict
 
     result = measure_throughput(engine, firewall, rounds=rounds, say=say, priority=nice)
     if json is not None:
         write_json(json, result.model_dump(mode="json"))
-    print_table(throughput_table(result), [])
+    print_table(throughput_table(result), [throughput_verdict(result)])
+    if not result.keeps_promise:
+        raise typer.Exit(BROKEN_PROMISE)
+
+
+@app.command()
+def speed(
+    engine: Annotated[str, typer.Option(help="20.10, 26.1, 28.5")] = "28.5",
+    firewall: Annotated[str, typer.Option(help="nft, legacy")] = "nft",
+    containers: Annotated[int, typer.Option(help="containers that publish")] = 20,
+    rounds: Annotated[int, typer.Option(help="how often everything is timed")] = 11,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print how long remedy --help and remedy plan take, and where; exit status 2 when it is too long."""
+    from remedy.bench.loss import Case
+    from remedy.bench.output import print_table, say, write_json
+    from remedy.bench.speed import measure_speed
+    from remedy.bench.speed_table import speed_table, speed_verdict
+
+    result = measure_speed(Case(engine, firewall, containers), rounds=rounds, say=say, priority=nice)
+    if json is not None:
+        write_json(json, result.model_dump(mode="json"))
+    print_table(speed_table(result), [speed_verdict(result)])
     if not result.keeps_promise:
         raise typer.Exit(BROKEN_PROMISE)
 

@@ -102,6 +102,18 @@ def throughput_table(result: ThroughputResult) -> Table:
     return table
 
 
+def throughput_verdict(result: ThroughputResult) -> str:
+    """The table in one sentence: the lowest ratio of each promise."""
+    proxy = result.ways[0].name
+    of_hand = min(result.ratio(way, way.by_hand) for way in result.ways if way.by_hand is not None)
+    of_proxy = min(result.ratio(way, proxy) for way in result.ways if way.by_hand is not None)
+    kept = "kept" if result.keeps_promise else "BROKEN"
+    return (
+        f"container -> gateway:port by remedy: {of_hand:.2f} of the same by hand (promised {PROMISED_OF_BY_HAND}), "
+        f"{of_proxy:.2f} times docker-proxy (promised {PROMISED_OF_PROXY}): promise {kept}"
+    )
+
+
 def _rates(
     ways: Sequence[Way], gateway: dict[str, tuple[float, ...]], haproxy: dict[str, tuple[float, ...]]
 ) -> tuple[WayRates, ...]:

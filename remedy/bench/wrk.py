@@ -33,7 +33,7 @@ def requests_per_second(target: Target, seconds: int) -> float:
 def parse_report(report: str) -> float:
     """The figure of wrk's report. Raises CommandError when there is none, or not every answer was good."""
     found, trouble = _REQUESTS_PER_SECOND.search(report), _TROUBLE.search(report)
-    if found is None or trouble is not None:
+    if found is None or float(found[1]) == 0 or trouble is not None:
         why = trouble[1] if trouble else report.strip()[-200:]
         raise CommandError("the throughput could not be measured", where="wrk", why=why)
     return float(found[1])

@@ -41,19 +41,13 @@ def run_in_network_namespace(pid: int, function: Callable[[], Result]) -> Result
     try:
         if os.fstat(descriptor).st_ino == network_namespace_inode():
             return function()
-        return _run_in_thread(descriptor, function)
+        return run_in_opened_namespace(descriptor, function)
     finally:
         os.close(descriptor)
 
 
-def _open_namespace(pid: int) -> int:
-    try:
-        return os.open(network_namespace_path(pid), os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise _may_not_enter(pid) from error
-
-
-def _run_in_thread(descriptor: int, function: Callable[[], Result]) -> Result:
+def run_in_opened_namespace(descriptor: int, function: Callable[[], Result]) -> Result:
+    """Call `function` inside the network namespace that an open descriptor stands for; see above."""
     results: list[Result] = []
     errors: list[BaseException] = []
 
@@ -70,6 +64,13 @@ def _run_in_thread(descriptor: int, function: Callable[[], Result]) -> Result:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _open_namespace(pid: int) -> int:
+    try:
+        return os.open(network_namespace_path(pid), os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise _may_not_enter(pid) from error
 
 
 def _set_namespace(descriptor: int) -> None:
