@@ -29,7 +29,9 @@ def loss(
     engine: Annotated[list[str] | None, typer.Option(help="20.10, 26.1, 28.5; default all")] = None,
     firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default both")] = None,
     containers: Annotated[list[int] | None, typer.Option(help="containers that publish; default 4 and 64")] = None,
-    forward_off: Annotated[bool, typer.Option(help="net.ipv4.ip_forward is 0 until the engine starts")] = False,
+    forward_off: Annotated[
+        bool, typer.Option("--forward-off", help="net.ipv4.ip_forward is 0 until the engine starts")
+    ] = False,
     attempts: Annotated[int, typer.Option(help="how often a case with losses is measured")] = 2,
     json: Json = None,
     nice: Nice = 0,

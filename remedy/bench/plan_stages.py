@@ -15,6 +15,9 @@ def main() -> None:
     """Plan once."""
     clock = time.perf_counter
     began = clock()
+    from remedy.cli.garbage import collect_rarely
+
+    collect_rarely()
     # What `remedy plan` imports bit by bit, down to the last that it needs when it shows the plan.
     from datetime import UTC, datetime
     from pathlib import Path

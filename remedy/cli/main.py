@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from remedy.cli.app import build
+from remedy.cli.garbage import collect_rarely, leave_the_rest
 from remedy.cli.options import GlobalOptions, OutputFormat
 from remedy.cli.streams import make_streams_patient
 from remedy.errors import InterruptedRunError, RemedyError, UsageError
@@ -20,8 +21,11 @@ _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    collect_rarely()
     make_streams_patient()
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    leave_the_rest()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
