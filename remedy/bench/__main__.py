@@ -39,16 +39,17 @@ def loss(
     """Print what new connections meet while remedy changes a host; exit status 2 when something was lost."""
     from remedy.bench.loss_table import incident_lines, loss_table, verdict
     from remedy.bench.matrix import CONTAINERS, all_cases, measure_all
-    from remedy.bench.output import print_table, say, write_json
+    from remedy.bench.output import busy_lines, print_table, say, write_json
     from remedy.lab.layout import ENGINES, FIREWALLS
 
+    busy = busy_lines()
     cases = all_cases(engine or ENGINES, firewall or FIREWALLS, containers or CONTAINERS, ip_forward=not forward_off)
     results = []
     for result in measure_all(cases, attempts=attempts, say=say, priority=nice):
         results.append(result)
         if json is not None:
             write_json(json, [one.model_dump(mode="json") for one in results])
-    print_table(loss_table(results), [verdict(results), *incident_lines(results)])
+    print_table(loss_table(results), [verdict(results), *incident_lines(results), *busy])
     if not all(result.is_clean for result in results):
         raise typer.Exit(BROKEN_PROMISE)
 
@@ -62,13 +63,14 @@ def demo(
     nice: Nice = 0,
 ) -> None:
     """Print requests/s through docker-proxy, after remedy and by hand; exit status 2 when remedy's are too few."""
-    from remedy.bench.output import print_table, say, write_json
+    from remedy.bench.output import busy_lines, print_table, say, write_json
     from remedy.bench.throughput import measure_throughput, throughput_table, throughput_verdict
 
+    busy = busy_lines()
     result = measure_throughput(engine, firewall, rounds=rounds, say=say, priority=nice)
     if json is not None:
         write_json(json, result.model_dump(mode="json"))
-    print_table(throughput_table(result), [throughput_verdict(result)])
+    print_table(throughput_table(result), [throughput_verdict(result), *busy])
     if not result.keeps_promise:
         raise typer.Exit(BROKEN_PROMISE)
 
@@ -84,14 +86,15 @@ def speed(
 ) -> None:
     """Print how long remedy --help and remedy plan take, and where; exit status 2 when it is too long."""
     from remedy.bench.loss import Case
-    from remedy.bench.output import print_table, say, write_json
+    from remedy.bench.output import busy_lines, print_table, say, write_json
     from remedy.bench.speed import measure_speed
     from remedy.bench.speed_table import speed_table, speed_verdict
 
+    busy = busy_lines()
     result = measure_speed(Case(engine, firewall, containers), rounds=rounds, say=say, priority=nice)
     if json is not None:
         write_json(json, result.model_dump(mode="json"))
-    print_table(speed_table(result), [speed_verdict(result)])
+    print_table(speed_table(result), [speed_verdict(result), *busy])
     if not result.keeps_promise:
         raise typer.Exit(BROKEN_PROMISE)
 
