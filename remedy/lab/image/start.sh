@@ -7,10 +7,10 @@ ports=${LAB_LISTEN:-8080}
 case ${1:-idle} in
     nginx)
         mkdir -p /run/www
-        printf '%1023s\n' '' | tr ' ' x > /run/www/1k
+        kibibyte=$(printf '%1024s' '' | tr ' ' x)
         truncate -s 100M /run/www/100m
         for port in $ports; do echo "listen $port backlog=4096; listen [::]:$port backlog=4096;"; done > /run/listen.conf
-        sed "s/@NAME@/$name/g" /lab/nginx.conf > /run/nginx.conf
+        sed "s/@NAME@/$name/g; s/@KIBIBYTE@/$kibibyte/" /lab/nginx.conf > /run/nginx.conf
         exec nginx -c /run/nginx.conf
         ;;
     haproxy)
