@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remedy.actions.context import ActionContext
 from remedy.actions.translated_flows import Ending, end_flows
-from remedy.host.sysctls import read_sysctl, write_sysctl
+from remedy.host.sysctls import path_of, read_sysctl, write_sysctl
 from remedy.plan.model import SetSysctls
 
 
@@ -35,7 +35,7 @@ class SysctlsAction:
 
 
 def _takes_loopback_away(name: str, value: str) -> bool:
-    return name.endswith(".route_localnet") and value == "0" and read_sysctl(name) not in ("0", None)
+    return path_of(name).name == "route_localnet" and value == "0" and read_sysctl(name) not in ("0", None)
 
 
 def restore_sysctls(values: dict[str, str]) -> None:

@@ -448,7 +448,7 @@ class HostFacts(Frozen):
     namespaces: tuple[NetNamespace, ...]  # the host's first
     bridge_ports: tuple[BridgePort, ...]
     firewall: FirewallFacts
-    sysctls: dict[str, str]  # "net.ipv4.conf.docker0.route_localnet": "0"
+    sysctls: dict[str, str]  # "net.ipv4.conf.docker0.route_localnet": "0", named as by host.sysctls.conf_name
     conntrack: ConntrackFacts
     haproxies: tuple[HaproxyFacts, ...]
     unread: tuple[Unread, ...] = ()

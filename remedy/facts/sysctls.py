@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOT = Path("/proc/sys")
+from remedy.host.sysctls import PROC_SYS, conf_name
 
 _FIXED = (
     "net.ipv4.ip_forward",
@@ -26,27 +26,25 @@ _FIXED = (
     "net.netfilter.nf_conntrack_udp_timeout_stream",
 )
 _PER_INTERFACE = {
-    "ipv4": ("forwarding", "route_localnet", "rp_filter", "accept_local"),
-    "ipv6": ("forwarding", "disable_ipv6"),
+    4: ("forwarding", "route_localnet", "rp_filter", "accept_local"),
+    6: ("forwarding", "disable_ipv6"),
 }
 
 
 def read_sysctls(interfaces: Iterable[str]) -> dict[str, str]:
     """Read the settings of the host, of all, default and lo, and of `interfaces`; absent ones are left out."""
     names = dict.fromkeys(("all", "default", "lo", *interfaces))
-    wanted = [(name, ROOT / name.replace(".", "/")) for name in _FIXED]
+    wanted = [(name, PROC_SYS / name.replace(".", "/")) for name in _FIXED]
     wanted += [pair for name in names for pair in _of_interface(name)]
     return {name: value for name, path in wanted if (value := _read(path)) is not None}
 
 
 def _of_interface(interface: str) -> Iterator[tuple[str, Path]]:
-    # An interface's name may hold dots (eth0.100) and stays whole in the path.
+    # The name as the actions spell it; an interface's own dots (eth0.100) stay in the path, whatever the spelling.
     for family, settings in _PER_INTERFACE.items():
         for setting in settings:
-            yield (
-                f"net.{family}.conf.{interface}.{setting}",
-                ROOT / "net" / family / "conf" / interface / setting,
-            )
+            path = PROC_SYS / "net" / f"ipv{family}" / "conf" / interface / setting
+            yield conf_name(interface, setting, family=family), path
 
 
 def _read(path: Path) -> str | None:

@@ -182,8 +182,8 @@ def test_sysctls_are_read_and_absent_ones_left_out(tmp_path: Path, monkeypatch: 
     for name, value in {"net/ipv4/ip_forward": "1\n", "net/ipv4/conf/eth0.100/rp_filter": "2\n"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(value)
-    monkeypatch.setattr("remedy.facts.sysctls.ROOT", tmp_path)
-    assert read_sysctls(["eth0.100"]) == {"net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.100.rp_filter": "2"}
+    monkeypatch.setattr("remedy.facts.sysctls.PROC_SYS", tmp_path)
+    assert read_sysctls(["eth0.100"]) == {"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.100/rp_filter": "2"}
 
 
 def test_every_setting_that_decides_about_a_packet_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
