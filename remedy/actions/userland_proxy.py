@@ -61,9 +61,11 @@ class UserlandProxyAction:
             put_content(action.back_content)  # the engine does not run with ours
         else:
             self._switch_to(action.back_content, not action.target)
+        if not action.held:
+            put_content(action.original)
         remove_leftovers(action.leftovers, self._backend)
         restore_sysctls(action.sysctls_before)
-        if action.back_content.raw is None:
+        if action.original.raw is None:
             remove_directories(undo)
 
     def _effective(self) -> bool | None:

@@ -68,6 +68,8 @@ def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator
         number = f"$({listed} | grep -nxF -- {shlex.quote(rule)} | head -n 1 | cut -d: -f1)"
         yield f'n={number}; [ -z "$n" ] || {save.removesuffix("-save")} -w -t {table} -D {chain} $n'
     yield from _sysctls(action.sysctls_before)
+    if not action.held and action.original.raw != action.back_content.raw:
+        yield from _write(action.original, undo)
 
 
 def _sysctls(values: Mapping[str, str]) -> Iterator[str]:

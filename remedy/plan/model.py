@@ -129,7 +129,7 @@ class ReleaseLiveRestore(ActionBase):
 class SwitchUserlandProxy(ActionBase):
     """Write daemon.json and restart the engine, with the FORWARD guard watched meanwhile.
 
-    content: daemon.json for the restart; back_content: for the restart that undoes it.
+    content: daemon.json for the restart; back_content: for the restart that undoes it; original: as it stays then.
     leftovers: rules that the engine leaves behind when the proxy comes back (20.10), as (table, chain, rule text)
         that were not there before: removed on undo by exact match.
     sysctls_before: those the engine changes by itself and never puts back; restored on undo.
@@ -147,6 +147,7 @@ class SwitchUserlandProxy(ActionBase):
     sysctls_before: dict[str, str]
     containers: tuple[str, ...]
     live_restore: bool
+    held: bool = True  # within a HoldLiveRestore, whose undo puts the original file back
     restart: bool = True  # False: the engine runs with the target already, only the file is behind
 
 

@@ -38,6 +38,7 @@ from remedy.plan.model import (
     WriteRules,
 )
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
+from remedy.plan.refusals import proxy_is_configured
 
 PROXY_KEY = "userland-proxy"
 RESTORE_KEY = "live-restore"
@@ -233,7 +234,10 @@ def _switch(change: ProxyChange, ruleset: Ruleset, *, held: bool) -> SwitchUserl
     running = tuple(c.name for c in change.facts.containers if c.is_running)
     stops = () if change.keeps_containers else running
     temporary = {"live_restore": True} if held else {}
-    back = change.content(**temporary) if temporary else change.content()
+    # daemon.json may say the target already, and the engine has not read it: then the file as it was would not take
+    # the engine back, and the setting has to be written for the restart.
+    explicit = {"userland_proxy": not change.target} if proxy_is_configured(change.facts) is change.target else {}
+    back = change.content(**explicit, **temporary)
     return SwitchUserlandProxy(
         id="userland_proxy",
         summary=f"userland-proxy {_word(change.target)}: daemon.json and a restart of the engine",
@@ -253,6 +257,7 @@ def _switch(change: ProxyChange, ruleset: Ruleset, *, held: bool) -> SwitchUserl
         sysctls_before=_sysctls_that_the_engine_changes(change),
         containers=running,
         live_restore=change.keeps_containers,
+        held=held,
     )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from remedy.facts.model import HostFacts
 from remedy.plan.model import HoldLiveRestore, RemoveRules, SwitchUserlandProxy, WriteRules
 
 OFF = {"userland_proxy": False}
@@ -210,3 +211,26 @@ def test_2010_leaves_a_masquerade_behind_that_is_noted_and_28_does_not(facts_of,
         "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
     ]
     assert new.leftovers == ()
+
+
+def test_a_bridge_whose_name_has_a_dot_gets_its_route_localnet_and_gives_it_back(facts_of, plan_for):
+    """sysctl(8) spells such names with slashes; facts and actions have to spell them alike."""
+    text = facts_of("operator-28.5").model_dump_json().replace("docker0", "br.web")
+    facts = HostFacts.model_validate_json(text)
+    spelt = {name.replace("net.ipv4.conf.br.web.", "net/ipv4/conf/br.web/"): v for name, v in facts.sysctls.items()}
+    plan = plan_for(facts.model_copy(update={"sysctls": spelt}), remedies=OFF)
+    [sysctl] = [action for action in plan.actions if action.kind == "sysctl"]
+    assert sysctl.previous == {"net/ipv4/conf/br.web/route_localnet": "0"}
+    assert "br.web" in sysctl.summary
+
+
+@pytest.mark.parametrize(("raw", "held"), [(b'{"userland-proxy": false}', True), (None, False)])
+def test_a_file_that_says_so_already_does_not_keep_the_engine_from_going_back(facts_of, plan_for, raw, held):
+    """Edited, and the engine never restarted: the file as it was would bring the engine back without the proxy."""
+    raw = raw or b'{"userland-proxy": false, "live-restore": true}'
+    facts = with_engine(with_daemon_json(facts_of("operator-28.5"), raw), live_restore=not held)
+    [switch] = [a for a in plan_for(facts, remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)]
+    assert switch.restart
+    assert json.loads(switch.back_content.raw) == {"userland-proxy": True, "live-restore": True}
+    assert switch.original.raw == raw
+    assert switch.held is held
