@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from remedy.facts.model import Container, HostFacts
@@ -44,11 +45,12 @@ def _connect_command(client: Container, port: PublishedPort, facts: HostFacts) -
     port mappings move with it; from 28 on --gw-priority settles it.
     """
     name = port.network.name
+    network, container = shlex.quote(name), shlex.quote(client.name)  # the engine takes any text as a network's name
     if has_gateway_priority(facts.engine.version_tuple):
-        return f"docker network connect --gw-priority -1 {name} {client.name}"
+        return f"docker network connect --gw-priority -1 {network} {container}"
     moves = client.ports and any(name < endpoint.network_name for endpoint in client.endpoints)
     if not moves or port.network.internal:
-        return f"docker network connect {name} {client.name}"
+        return f"docker network connect {network} {container}"
     return (
         f"{name} in {client.name}'s compose file or `docker run` (not by `docker network connect` while it runs: the "
         "name sorts first, so its published ports would move there and break)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -84,7 +85,7 @@ def _daemon_json(facts: HostFacts) -> Iterator[Refusal]:
             code="daemon-json-symlink",
             what=f"{known.path} is a symbolic link to {known.symlink_target}",
             why="remedy does not write through links: the target may be shared, or managed by another tool",
-            cure=f"--daemon-json {known.symlink_target}, if this is the file to change",
+            cure=f"--daemon-json {shlex.quote(str(known.symlink_target))}, if this is the file to change",
         )
     elif known.problem is not None:
         yield Refusal(
@@ -107,7 +108,7 @@ def _daemon_json(facts: HostFacts) -> Iterator[Refusal]:
             code="config-file",
             what=f"dockerd reads {configured_file}, not {known.path}",
             why="its command line has --config-file",
-            cure=f"--daemon-json {configured_file}",
+            cure=f"--daemon-json {shlex.quote(configured_file)}",
         )
 
 

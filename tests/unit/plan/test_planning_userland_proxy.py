@@ -234,3 +234,13 @@ def test_a_file_that_says_so_already_does_not_keep_the_engine_from_going_back(fa
     assert json.loads(switch.back_content.raw) == {"userland-proxy": True, "live-restore": True}
     assert switch.original.raw == raw
     assert switch.held is held
+
+
+def test_a_networks_name_cannot_break_out_of_the_command_that_cures(facts_of, plan_for):
+    """The engine takes any text as the name of a network."""
+    text = facts_of("cross-26.1").model_dump_json()
+    name = next(n["name"] for n in json.loads(text)["networks"] if n["bridge"] not in (None, "docker0"))
+    facts = HostFacts.model_validate_json(text.replace(f'"{name}"', '"x; reboot"'))
+    cures = [r.cure for r in plan_for(facts, remedies=OFF).refusals if r.code == "consumer-lost"]
+    assert cures
+    assert all("x; reboot" not in cure or "'x; reboot'" in cure for cure in cures)
