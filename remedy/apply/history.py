@@ -13,8 +13,9 @@ ENDS = ("committed", "confirmed", "rolled-back", "rollback-incomplete", "failed"
 
 def history_report(settings: Settings) -> HistoryReport:
     """All runs, newest first. A run without an end is `running` while a process holds the lock, else interrupted."""
+    runs = all_runs(settings)
     at_work = lock_is_held(settings)
-    return HistoryReport(runs=tuple(_entry(run, at_work) for run in reversed(all_runs(settings))))
+    return HistoryReport(runs=tuple(_entry(run, at_work) for run in reversed(runs)))
 
 
 def _entry(run: Run, at_work: bool) -> HistoryEntry:

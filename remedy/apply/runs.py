@@ -11,7 +11,7 @@ from typing import Literal
 from remedy.apply.journal import Journal, Record, read_journal
 from remedy.apply.model import RunOutcome
 from remedy.apply.settings import Settings
-from remedy.errors import InputError
+from remedy.errors import InputError, PermissionNeededError
 from remedy.host.files import make_private_directory
 from remedy.plan.model import Action, Plan
 from remedy.plan.plan_file import load_plan, save_plan
@@ -108,11 +108,18 @@ def new_run(settings: Settings, plan: Plan, now: datetime) -> tuple[str, Journal
 
 
 def all_runs(settings: Settings) -> tuple[Run, ...]:
-    """Every run, oldest first. An unreadable directory is left out."""
+    """Every run, oldest first. Raises PermissionNeededError: that none can be seen does not mean that there is none."""
     try:
         directories = sorted(path for path in settings.runs_dir.iterdir() if path.is_dir())
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:
         return ()
+    except PermissionError as error:
+        raise PermissionNeededError(
+            "the runs on this host may not be read",
+            where=str(settings.runs_dir),
+            why="they are open to root only",
+            next_step="run remedy as root",
+        ) from error
     runs = (Run(d.name, d, read_journal(d / "journal.jsonl")) for d in directories)
     return tuple(sorted((run for run in runs if run.records), key=lambda run: run.records[0].time))
 

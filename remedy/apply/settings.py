@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from remedy.facts.engine_api import endpoint_of
+
 DEFAULT_STATE_DIRECTORY = "/var/lib/remedy"
 DEFAULT_DAEMON_JSON = "/etc/docker/daemon.json"
-DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,9 @@ class Settings:
     ) -> Settings:
         """Read REMEDY_STATE_DIR and DOCKER_HOST."""
         return cls(
-            state_dir=Path(os.environ.get("REMEDY_STATE_DIR") or DEFAULT_STATE_DIRECTORY),
-            socket=os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET,
+            # Whole: the guard and the next command run from other directories.
+            state_dir=Path(os.environ.get("REMEDY_STATE_DIR") or DEFAULT_STATE_DIRECTORY).absolute(),
+            socket=endpoint_of(None),
             daemon_json_path=daemon_json_path,
             confirm_within_seconds=confirm_within_seconds,
             lock_timeout_seconds=lock_timeout_seconds,

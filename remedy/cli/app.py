@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from remedy import __version__
 from remedy.cli.help import RemedyGroup, command_app
 from remedy.cli.options import accept_global_options
 
@@ -59,12 +58,6 @@ class LazyGroup(RemedyGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"remedy {__version__}")
-        raise typer.Exit
-
-
 EXAMPLES = """
 remedy init                      # write remedy.yaml for this host
 remedy plan                      # read what would happen
@@ -84,12 +77,7 @@ def build() -> Any:
         invoke_without_command=True,
         context_settings={"max_content_width": 100},
     )
-    def remedy(
-        context: typer.Context,
-        version: Annotated[  # noqa: ARG001
-            bool, typer.Option("--version", is_eager=True, callback=_print_version, help="show the version")
-        ] = False,
-    ) -> None:
+    def remedy(context: typer.Context) -> None:
         """Take Docker's userland proxy out of the path of your traffic.
 
         remedy plans the change, verifies it by real connections and undoes it at will.

@@ -43,11 +43,7 @@ def apply(
     changed when the plan is refused (7), stale (6), or another run is at work (5) or waits (8).
     """
     session = Session(context)
-    if session.options.facts is not None:
-        raise UsageError(
-            "apply changes the host that it runs on: --facts belongs to `remedy plan`",
-            next_step="remedy apply without --facts",
-        )
+    session.must_work_on_this_host("apply")
     seconds = _seconds(confirm_within)
     session.stop_if_a_run_waits(session.settings())
     plan = _plan(session, plan_file)

@@ -25,4 +25,5 @@ def confirm(context: typer.Context) -> None:
     from remedy.apply.pending import confirm_run
 
     session = Session(context)
+    session.must_work_on_this_host("confirm")
     finish(confirm_run(session.settings()), session.options)

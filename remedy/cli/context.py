@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from remedy.cli.options import GlobalOptions, options_of
+from remedy.errors import EngineError, PermissionNeededError, RemedyError, RunWaitingError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from remedy.apply.settings import Settings
@@ -28,8 +30,16 @@ class Session:
         from remedy.apply.settings import Settings
 
         return Settings.from_environment(
-            daemon_json_path=self.options.daemon_json, confirm_within_seconds=confirm_within_seconds
+            daemon_json_path=self.daemon_json_path(), confirm_within_seconds=confirm_within_seconds
         )
+
+    def must_work_on_this_host(self, command: str) -> None:
+        """Raise UsageError when --facts names another host's, or another moment's, facts."""
+        if self.options.facts is not None:
+            raise UsageError(
+                f"{command} works on the host that it runs on, as it is now: --facts belongs to `remedy plan`",
+                next_step=f"remedy {command} without --facts",
+            )
 
     def spec_path(self) -> Path:
         """Return the remedy.yaml in force. Raises SpecError when there is none."""
@@ -59,17 +69,45 @@ class Session:
 
         if self.options.facts is not None:
             return load_facts(self.options.facts)
-        return gather(daemon_json_path=self.options.daemon_json)
+        try:
+            return gather(daemon_json_path=self.daemon_json_path())
+        except EngineError as error:
+            self._tell_of_a_waiting_run(error)
+            raise
+
+    def _tell_of_a_waiting_run(self, error: EngineError) -> None:
+        """Raise RunWaitingError where an engine that does not answer is the doing of a run that was interrupted."""
+        from remedy.apply.lock import lock_is_held
+        from remedy.apply.preflight import raise_if_waiting
+        from remedy.apply.runs import active_run
+
+        try:
+            run = active_run(self.settings())
+            if run is not None and not lock_is_held(self.settings()):
+                raise_if_waiting(run)
+        except RunWaitingError as waiting:
+            waiting.why = "; ".join(filter(None, (waiting.why, f"now: {error.what}, {error.why}")))
+            raise waiting from error
+        except RemedyError:
+            return  # not root: the engine's silence is all there is to tell
+
+    def daemon_json_path(self) -> str:
+        """Return the engine's file by its whole path: a plan and its undo may run from other directories."""
+        return os.path.abspath(self.options.daemon_json)  # noqa: PTH100 (without following links)
 
     def plan(self) -> Plan:
         """Plan from remedy.yaml and the host as it is. Raises SpecError and what `facts` raises."""
         from datetime import UTC, datetime
 
         from remedy.plan.planner import make_plan
-        from remedy.spec.load import spec_digest
+        from remedy.spec.load import load_spec, spec_digest, with_place
 
-        spec = self.spec()
-        return make_plan(spec, self.facts(), spec_digest=spec_digest(spec), now=datetime.now(UTC))
+        path = self.spec_path()
+        spec = load_spec(path)
+        try:
+            return make_plan(spec, self.facts(), spec_digest=spec_digest(spec), now=datetime.now(UTC))
+        except SpecError as error:
+            raise with_place(error, path) from error
 
     def stop_if_a_run_waits(self, settings: Settings) -> None:
         """Say that an interrupted or pending run comes first, before looking at a host that is in its middle.
@@ -90,7 +128,10 @@ class Session:
         from remedy.apply.runs import active_run
         from remedy.plan.model import PlanWarning
 
-        run = active_run(self.settings())
+        try:
+            run = active_run(self.settings())
+        except PermissionNeededError:
+            return plan  # only root may apply, and is told then
         if run is None or run.state == "applied":
             return plan
         warning = PlanWarning(

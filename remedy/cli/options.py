@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from remedy import __version__
+
 DEFAULT_DAEMON_JSON = "/etc/docker/daemon.json"
 
 
@@ -43,6 +45,7 @@ class GlobalOptions:
             value = parameters.pop(f"global_{field.name}", None)
             if value is not None:
                 setattr(self, field.name, _KINDS[field.name](value))
+        parameters.pop("global_version", None)  # its callback has spoken already
         return parameters
 
 
@@ -55,6 +58,12 @@ _KINDS: dict[str, Callable[[Any], object]] = {
     "no_color": bool,
     "debug": bool,
 }
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"remedy {__version__}")
+        raise typer.Exit
 
 
 def _declaration(
@@ -79,6 +88,9 @@ def _declaration(
     global_debug: Annotated[
         bool | None, typer.Option("--debug", help="show where an internal error comes from")
     ] = None,
+    global_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="show the version")
+    ] = False,
 ) -> None:
     """Declare the global options; Typer turns the signature into parameters."""
 

@@ -37,6 +37,7 @@ def rollback(
     from remedy.apply.rollback import describe_rollback, rollback_run
 
     session = Session(context)
+    session.must_work_on_this_host("rollback")
     settings = session.settings()
     if not session.options.is_json or not yes:
         steps = describe_rollback(run, settings)

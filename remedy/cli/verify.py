@@ -25,6 +25,7 @@ def verify(context: typer.Context) -> None:
     from remedy.verify.run import verify as try_probes
 
     session = Session(context)
+    session.must_work_on_this_host("verify")
     spec = session.spec()
     probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(session.facts(), spec)]
     session.show("probes", {"probes": probes})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from remedy.errors import SpecError
 from remedy.facts.model import Container, HostFacts
+from remedy.paths.consumers import EXTERNAL, HOST
 from remedy.paths.published import PublishedPort
 from remedy.spec.models import Backend, ServiceRef, Spec, UnitRef
 
@@ -26,6 +27,7 @@ class Selected:
 def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Selected:
     """Resolve the spec's names. Raises SpecError for a name that matches nothing or a port named twice."""
     balancer, unit = _load_balancer(spec, facts)
+    _check_probes(spec, facts)
     seen: dict[tuple[str, int, str], int] = {}
     chosen: list[PublishedPort] = []
     for index, backend in enumerate(spec.backends):
@@ -49,6 +51,13 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
     return Selected(balancer, unit, tuple(chosen))
 
 
+def _check_probes(spec: Spec, facts: HostFacts) -> None:
+    # A misspelt probe would fail before and after alike, and nobody would miss what it was to watch.
+    for index, probe in enumerate(spec.probes):
+        if probe.from_ not in (HOST, EXTERNAL):
+            _by_name(probe.from_, f"probes[{index}].from", facts)
+
+
 def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str | None]:
     wanted = spec.load_balancer
     if wanted is None:
@@ -66,11 +75,15 @@ def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str 
 def _containers_of(backend: Backend, index: int, facts: HostFacts) -> tuple[Container, ...]:
     where = f"backends[{index}]"
     if backend.containers is not None:
-        return tuple(_by_name(name, f"{where}.containers", facts) for name in backend.containers)
+        return tuple(
+            _by_name(name, f"{where}.containers[{number}]", facts) for number, name in enumerate(backend.containers)
+        )
     if backend.project is not None and backend.service is not None:
         found = _of_service(backend.project, backend.service, facts)
         described = f"service {backend.service} of project {backend.project}"
+        where += ".service"
     else:
+        where += ".label"
         key, separator, value = (backend.label or "").partition("=")
         found = tuple(c for c in facts.containers if key in c.labels and (not separator or c.labels[key] == value))
         described = f"label {backend.label}"

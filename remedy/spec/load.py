@@ -47,6 +47,16 @@ def load_spec(path: Path | str) -> Spec:
     return parse_spec(_decode(_read(Path(path), name), name), name)
 
 
+def with_place(error: SpecError, path: Path | str) -> SpecError:
+    """Return an error about a key of this file, whose `where` is the key, with file:line:column. Raises SpecError."""
+    name = str(path)
+    document = read_document(_decode(_read(Path(path), name), name), name)
+    place = next((found for key, found in document.values.items() if spell(key) == error.where), None)
+    located = InvalidSpecError([Problem(name, place, error.where or "", error.what)], next_step=error.next_step)
+    located.why = error.why
+    return located
+
+
 def parse_spec(text: str, filename: str) -> Spec:
     """Check the text of a remedy.yaml. Raises SpecError as `load_spec` does."""
     document = read_document(text, filename)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -16,10 +17,12 @@ import cli_samples as samples
 import pytest
 
 from remedy import errors
+from remedy.apply.journal import Journal
 from remedy.apply.model import Event
 from remedy.cli.app import COMMANDS
 from remedy.cli.context import Session
 from remedy.cli.main import run
+from remedy.cli.options import GlobalOptions
 from remedy.plan.model import Plan
 
 Golden = Callable[[str, str], None]
@@ -103,8 +106,9 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Commands:" in capsys.readouterr().out
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == 0
+@pytest.mark.parametrize("arguments", [["--version"], ["plan", "--version"], ["lab", "list", "--version"]])
+def test_the_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
     assert capsys.readouterr().out.startswith("remedy ")
 
 
@@ -120,6 +124,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["apply", "a", "b"],
         ["apply", "--confirm-within", "soon"],
         ["apply", "--facts", "x"],
+        ["rollback", "--facts", "x", "--yes"],
+        ["--facts", "x", "confirm"],
+        ["verify", "--facts", "x"],
     ],
 )
 def test_wrong_usage_is_64(arguments: list[str], host: Host, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,6 +356,64 @@ def test_a_wrong_spec_is_told_with_its_places(capsys: pytest.CaptureFixture[str]
     assert run(["plan", "--format", "json"]) == 1
     problem = json.loads(capsys.readouterr().out)["error"]["problems"][0]
     assert (problem["line"], problem["column"], problem["did_you_mean"]) == (3, 3, "userland_proxy")
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "key"),
+    [
+        ("load_balancer: dev1-haproxy-2", "2:16", "load_balancer"),
+        ("backends: [{containers: [dev1-api-1, dev1-apj-2], port: 8080}]", "2:38", "backends[0].containers[1]"),
+        ("backends: [{project: dev1, service: apl, port: 8080}]", "2:37", "backends[0].service"),
+        ('backends: [{label: "no=such", port: 8080}]', "2:20", "backends[0].label"),
+        ('probes: [{from: dev1-haproxi-1, to: "172.17.0.1:5001"}]', "2:17", "probes[0].from"),
+    ],
+)
+def test_a_name_that_matches_nothing_is_told_with_its_place(
+    line: str, place: str, key: str, operators_facts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("remedy.yaml").write_text(f"version: 1\n{line}\n")
+    assert run(["plan", "--facts", str(operators_facts), "--format", "json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["where"] == f"remedy.yaml:{place}"
+    assert error["what"].startswith(f"{key}: ")
+    assert error["why"]
+
+
+@pytest.fixture
+def operators_facts(tmp_path: Path) -> Path:
+    recorded = Path(__file__).parents[1] / "plan" / "data" / "facts-operator-28.5.json.gz"
+    path = tmp_path / "facts.json"
+    path.write_bytes(gzip.decompress(recorded.read_bytes()))
+    return path
+
+
+def test_paths_of_the_operator_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard and the rollback run from other directories."""
+    monkeypatch.setenv("REMEDY_STATE_DIR", "state")
+    settings = Session(_context(GlobalOptions(daemon_json="daemon.json"))).settings()
+    assert settings.daemon_json_path == str(Path.cwd() / "daemon.json")
+    assert settings.state_dir == Path.cwd() / "state"
+
+
+def _context(options: GlobalOptions) -> Any:
+    root = types.SimpleNamespace(obj=options)
+    return types.SimpleNamespace(find_root=lambda: root)
+
+
+def test_an_engine_that_is_down_does_not_hide_an_interrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    assert run(["status"]) == 1
+    journal = Journal.create(tmp_path / "state" / "runs" / "20261104-101500-3fa9")
+    journal.write("started")
+    journal.close()
+    capsys.readouterr()
+    assert run(["status"]) == 8
+    told = capsys.readouterr().err
+    assert "20261104-101500-3fa9 was interrupted" in told
+    assert "Docker does not answer" in told
+    assert "next: remedy rollback" in told
 
 
 def test_no_spec_names_init(capsys: pytest.CaptureFixture[str]) -> None:
