@@ -35,12 +35,17 @@ def comment(what: str) -> str:
     return (COMMENT_PREFIX + plain)[:COMMENT_LIMIT]
 
 
+def is_exact_interface(name: str) -> bool:
+    """Whether both writers can write the interface's name exactly."""
+    return _SAFE_INTERFACE.fullmatch(name) is not None
+
+
 def interface(name: str) -> str:
     """The interface's name, if both writers can write it exactly.
 
     Raises RefusedError for a name with a wildcard, a quote or a blank in it.
     """
-    if not _SAFE_INTERFACE.fullmatch(name):
+    if not is_exact_interface(name):
         raise RefusedError(
             f"the interface name {name!r} cannot be written into a firewall rule",
             why="it has characters that iptables or nft read as a pattern or a delimiter",

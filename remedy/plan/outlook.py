@@ -77,6 +77,14 @@ def in_safe_order(
     return given
 
 
+def each_once(actions: Sequence[Action]) -> tuple[Action, ...]:
+    """What two remedies both need (hairpin mode, route_localnet) is not done, and undone, twice."""
+    found: dict[str, Action] = {}
+    for action in actions:
+        found.setdefault(action.id, action)
+    return tuple(found.values())
+
+
 def losses_on_the_way(
     facts: HostFacts, actions: Sequence[Action], consumers: Sequence[Consumer], today: Datapath
 ) -> Iterator[tuple[Action, Consumer, Verdict]]:

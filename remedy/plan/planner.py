@@ -14,7 +14,7 @@ from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.hairpin import hairpin_actions, has_rules
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
-from remedy.plan.outlook import Outlook, in_safe_order, path_change
+from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
 from remedy.plan.probes import known_probes, merged, port_probes
 from remedy.plan.redirects import engine_bridges, hairpin_ruleset
 from remedy.plan.refusals import (
@@ -53,7 +53,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         if own and hairpin.redirects:
             refusals += pinned_refusal(spec)
         bundles.append(own)
-    actions = in_safe_order(facts, bundles, consumers)
+    actions = each_once(in_safe_order(facts, bundles, consumers))
     outlook = Outlook.of(facts, actions)
     paths = tuple(path_change(consumer, outlook) for consumer in consumers)
     refusals += lost_consumers(spec, facts, consumers, paths)

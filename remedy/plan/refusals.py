@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.firewall import names
 from remedy.plan.engine_flags import configured, flag_of
 from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
@@ -19,6 +20,7 @@ def engine_refusals(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
     yield from _kind_of_engine(facts)
     yield from _daemon_json(facts)
     yield from _live_restore(facts, spec)
+    yield from _bridge_names(facts)
     yield from _unread(facts)
 
 
@@ -133,6 +135,18 @@ def _live_restore(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
             why=f"live-restore cannot be had: {obstacle}",
             cure="remove that obstacle, or accept the stop: policy: {stop_containers: true}",
         )
+
+
+def _bridge_names(facts: HostFacts) -> Iterator[Refusal]:
+    """The bridging rules name every bridge: one that no rule can name exactly is found before anything is changed."""
+    for network in facts.networks:
+        if network.driver == "bridge" and network.bridge and not names.is_exact_interface(network.bridge):
+            yield Refusal(
+                code="bridge-name",
+                what=f"the bridge {network.bridge!r} of network {network.name!r} cannot be named in a firewall rule",
+                why="iptables and nft read some of its characters as a pattern or a delimiter",
+                cure="give the network another com.docker.network.bridge.name",
+            )
 
 
 NEEDED = ("engine", "daemon_json", "containers", "networks", "firewall", "docker_proxies", "sockets", "namespace")

@@ -102,3 +102,14 @@ def test_what_is_no_plan_file_is_refused(tmp_path, content):
 def test_keys_of_later_versions_say_so():
     with pytest.raises(ValueError, match="not in this version"):
         Spec.model_validate({"version": 1, "remedies": {"notrack": True}})
+
+
+def test_the_proxy_going_on_and_hairpin_share_what_both_need(facts_of, plan_for):
+    """Two actions of one name would be undone as one."""
+    facts = facts_of("operator-28.5")
+    facts = facts.model_copy(update={"engine": facts.engine.model_copy(update={"userland_proxy": False})})
+    remedies = {"userland_proxy": True, "hairpin": {"loopback": True}}
+    plan = plan_for(facts, backends=BACKENDS, remedies=remedies, accept_pinned=True)
+    ids = [action.id for action in plan.actions]
+    assert {"route_localnet", "hairpin_mode", "hairpin_rules"} <= set(ids)
+    assert len(ids) == len(set(ids))

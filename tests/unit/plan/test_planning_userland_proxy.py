@@ -244,3 +244,9 @@ def test_a_networks_name_cannot_break_out_of_the_command_that_cures(facts_of, pl
     cures = [r.cure for r in plan_for(facts, remedies=OFF).refusals if r.code == "consumer-lost"]
     assert cures
     assert all("x; reboot" not in cure or "'x; reboot'" in cure for cure in cures)
+
+
+def test_a_bridge_that_no_rule_can_name_is_refused_before_anything_is_changed(facts_of, plan_for):
+    facts = HostFacts.model_validate_json(facts_of("operator-28.5").model_dump_json().replace("docker0", "br+web"))
+    refusals = {refusal.code: refusal for refusal in plan_for(facts, remedies=OFF).refusals}
+    assert "br+web" in refusals["bridge-name"].what
