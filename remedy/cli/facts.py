@@ -35,7 +35,9 @@ def facts(
     session = Session(context)
     seen = session.facts()
     if output is None:
-        typer.echo(seen.model_dump_json(indent=2, by_alias=True))
+        from remedy.cli.views.console import write_json
+
+        write_json(seen.model_dump(mode="json", by_alias=True))
         return
     from remedy.facts import save_facts
 

@@ -19,7 +19,8 @@ _NEXT_STEP = "write it again on the host: remedy facts -o FILE"
 def save_facts(facts: HostFacts, path: str | Path) -> None:
     """Write facts to a file that only its owner may read, whole or not at all. Raises InputError."""
     target = Path(path)
-    text = facts.model_dump_json(indent=1) + "\n"
+    # ASCII only: labels and names are other people's text, and somebody will `cat` this file.
+    text = json.dumps(facts.model_dump(mode="json"), indent=1) + "\n"
     try:
         # mkstemp makes the file 0600 from the first moment on.
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

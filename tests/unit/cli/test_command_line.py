@@ -479,3 +479,15 @@ def test_the_entry_point_ends_with_the_code() -> None:
     assert _remedy("plan").returncode == 1
     assert _remedy("nonsense").returncode == 64
     assert _remedy("--version").returncode == 0
+
+
+def test_facts_show_no_character_that_a_terminal_would_obey(
+    operators_facts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = json.dumps("\x1b[31m \x9b31m \u202e")[1:-1]
+    operators_facts.write_text(operators_facts.read_text().replace('"dev1-api-1"', f'"dev1-api-1{hostile}"'))
+    assert run(["facts", "--facts", str(operators_facts)]) == 0
+    assert run(["facts", "--facts", str(operators_facts), "-o", str(tmp_path / "saved.json")]) == 0
+    shown = capsys.readouterr().out + (tmp_path / "saved.json").read_text()
+    assert "dev1-api-1\\u001b[31m \\u009b31m \\u202e" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
