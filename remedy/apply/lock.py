@@ -72,9 +72,11 @@ def lock_is_held(settings: Settings) -> bool:
 
 def _sign(note: Path, purpose: str) -> None:
     # Only for whoever finds the lock held: a full disk must not keep a rollback from working.
+    described = {"pid": os.getpid(), "doing": purpose, "since": datetime.now(UTC).isoformat()}
     with suppress(OSError):
-        note.write_text(json.dumps({"pid": os.getpid(), "doing": purpose, "since": datetime.now(UTC).isoformat()}))
-        note.chmod(0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(note, flags, 0o600), "w") as file:
+            file.write(json.dumps(described))
 
 
 def _holder(note: Path) -> str | None:

@@ -62,3 +62,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
     assert told.value.where == str(tmp_path / "file" / "state")
     assert told.value.why == "Not a directory"
+
+
+def test_a_link_in_place_of_its_note_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "lock-holder.json").symlink_to(victim)
+    with host_lock(settings(state), "apply"):
+        pass
+    assert victim.read_text() == "precious"
