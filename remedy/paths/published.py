@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remedy.facts.model import Address, Container, HostFacts, Network, PortBinding, Protocol, Subnet
 
@@ -25,11 +25,12 @@ class PublishedPort:
     port: int
     to_address: Address
     to_port: int
+    is_translated: bool = True  # the engine writes rules for this IP version (ip6tables)
 
     @property
     def is_nat(self) -> bool:
-        """Whether iptables can serve it: both ends speak the same IP version."""
-        return self.host_family == self.to_address.version
+        """Whether iptables serves it: the engine writes rules, and both ends speak the same IP version."""
+        return self.is_translated and self.host_family == self.to_address.version
 
     def covers(self, address: Address, port: int, protocol: Protocol) -> bool:
         """Whether a connection to this host address and port means this published port."""
@@ -54,7 +55,9 @@ def published_ports(facts: HostFacts) -> tuple[PublishedPort, ...]:
         for binding in container.ports:
             port = _resolve(container, binding, networks, proxied)
             if port is not None:
-                found.append(port)
+                # Off by default before 27.0: a container's IPv6 is docker-proxy's alone then.
+                is_translated = port.host_family == 4 or facts.engine.ip6tables is not False
+                found.append(replace(port, is_translated=is_translated))
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ from remedy.spec.models import HostPort
 
 CLIENT_PORT = 45000  # from the middle of the kernel's range for clients, net.ipv4.ip_local_port_range
 HOST, EXTERNAL, OUTSIDE = "host", "external", "outside"
+MOST_OF_A_LINK = 2  # a point-to-point link has no other neighbour
 CONTAINER_PREFIX = "container:"
 
 
@@ -80,9 +81,17 @@ class Datapath:
         return _Client(EXTERNAL, None, route.interface)
 
     def gateway(self, version: int) -> Address | None:
-        """The host's default gateway, which stands for machines outside."""
+        """What stands for machines outside: the host's default gateway, or else a neighbour on its LAN."""
         route = self.topology.host.routing.lookup(ip_address("192.0.2.1" if version == 4 else "2001:db8::1"))
-        return route.next_hop if route.kind == "unicast" else None
+        return route.next_hop if route.kind == "unicast" else self._neighbour(version)
+
+    def _neighbour(self, version: int) -> Address | None:
+        for item in self.topology.host.facts.addresses:
+            network, own = item.address.network, item.address.ip
+            is_lan = item.interface not in self.topology.bridges and item.scope == "global" and not own.is_loopback
+            if own.version == version and is_lan and network.num_addresses > MOST_OF_A_LINK:
+                return next((address for address in network.hosts() if address != own), None)
+        return None
 
 
 class _Question:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
+from remedy.errors import RefusedError
 from remedy.facts.model import Address, HostFacts
 from remedy.paths.consumers import Consumer
 from remedy.paths.verdict import Verdict
@@ -26,9 +27,15 @@ class Outlook:
 
     @classmethod
     def of(cls, facts: HostFacts, actions: Sequence[Action]) -> Outlook:
-        """The same datapath twice where nothing is to be done. Raises InputError for rules that cannot be read."""
+        """The same datapath twice where nothing is to be done, or nothing can be (no rule can name a bridge).
+
+        Raises InputError for rules that cannot be read.
+        """
         today = Datapath(facts)
-        return cls(today, Datapath(facts_after(facts, actions)) if actions else today)
+        try:
+            return cls(today, Datapath(facts_after(facts, actions)) if actions else today)
+        except RefusedError:
+            return cls(today, today)
 
     def works_always(self, source: str, to: HostPort) -> bool:
         """Whether a connection is made today and after the plan."""

@@ -52,7 +52,7 @@ def _possible_ipv6(ports: Sequence[PublishedPort], outlook: Outlook) -> Iterator
     if untranslated:
         yield PlanWarning(
             code="possible-ipv6",
-            what=f"published on [::] for containers without IPv6: {_some(untranslated)}",
+            what=f"published on [::] for containers without IPv6, or without ip6tables: {_some(untranslated)}",
             detail="without docker-proxy nobody reaches these at [::1] or at the host's IPv6 addresses; nobody is "
             "known to (sockets, conntrack, haproxy's servers, probes). A name like localhost may mean ::1 first",
         )

@@ -250,3 +250,18 @@ def test_a_bridge_that_no_rule_can_name_is_refused_before_anything_is_changed(fa
     facts = HostFacts.model_validate_json(facts_of("operator-28.5").model_dump_json().replace("docker0", "br+web"))
     refusals = {refusal.code: refusal for refusal in plan_for(facts, remedies=OFF).refusals}
     assert "br+web" in refusals["bridge-name"].what
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("20.10.24-iptables-proxy-on-variant-noip6tables", ["consumer-lost"]),
+        ("20.10.24-iptables-proxy-on-variant", []),
+    ],
+)
+def test_ipv6_of_an_engine_without_ip6tables_is_docker_proxys_alone(capture, plan_for, name, refused):
+    """Off by default before 27.0: no rule would ever serve it, and apply would wait for one."""
+    plan = plan_for(capture(name), remedies=OFF, probes=[{"from": "external", "to": "[fd98::10]:5004"}])
+    [write] = [action for action in plan.actions if isinstance(action, WriteRules)]
+    assert [r.code for r in plan.refusals if r.code == "consumer-lost"] == refused
+    assert any(redirect.family == 6 for redirect in write.ruleset.redirects) is (not refused)
