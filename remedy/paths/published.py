@@ -75,7 +75,7 @@ def _resolve(
     ]
     # The engine maps ports on the endpoint that holds the default gateway: by priority, then by network name
     # (measured on 20.10 to 28.5); a docker-proxy's own command line is better evidence.
-    candidates.sort(key=lambda pair: pair[1].name)
+    candidates.sort(key=lambda pair: (-pair[0].gateway_priority, pair[1].name))
     for endpoint, network in candidates:
         addresses = [interface.ip for interface in (endpoint.ipv4, endpoint.ipv6) if interface is not None]
         if mapped is not None and mapped not in addresses:

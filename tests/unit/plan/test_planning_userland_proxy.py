@@ -265,3 +265,19 @@ def test_ipv6_of_an_engine_without_ip6tables_is_docker_proxys_alone(capture, pla
     [write] = [action for action in plan.actions if isinstance(action, WriteRules)]
     assert [r.code for r in plan.refusals if r.code == "consumer-lost"] == refused
     assert any(redirect.family == 6 for redirect in write.ruleset.redirects) is (not refused)
+
+
+def test_a_port_is_on_the_network_that_has_the_gateway_by_priority_and_then_by_name(facts_of, plan_for):
+    """With the proxy off no docker-proxy tells which of a container's networks carries its ports (28.0)."""
+    facts = with_engine(facts_of("odd-28.5"), userland_proxy=False)
+    document = json.loads(facts.model_copy(update={"docker_proxies": ()}).model_dump_json())
+    networks = {}
+    for priority in (0, 1):
+        container = next(c for c in document["containers"] if c["name"] == "two-nets")
+        container["endpoints"][-1]["gateway_priority"] = priority
+        changed = HostFacts.model_validate_json(json.dumps(document))
+        plan = plan_for(changed, remedies={"userland_proxy": True})
+        [write] = [action for action in plan.actions if isinstance(action, WriteRules)]
+        networks[priority] = next(str(r.to_address) for r in write.ruleset.redirects if r.port == 6002)
+    addresses = [endpoint["ipv4"].partition("/")[0] for endpoint in container["endpoints"]]
+    assert [networks[0], networks[1]] == addresses
