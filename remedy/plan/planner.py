@@ -22,6 +22,7 @@ from remedy.plan.refusals import (
     live_restore_obstacle,
     pinned_refusal,
     proxy_is_configured,
+    unread_refusals,
 )
 from remedy.plan.selection import Selected, select
 from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
@@ -52,6 +53,8 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         own = hairpin_actions(facts, hairpin)
         if own and hairpin.redirects:
             refusals += pinned_refusal(spec)
+        if own and wants_proxy is None:
+            refusals += unread_refusals(facts)
         bundles.append(own)
     actions = each_once(in_safe_order(facts, bundles, consumers))
     outlook = Outlook.of(facts, actions)

@@ -21,7 +21,7 @@ def engine_refusals(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
     yield from _daemon_json(facts)
     yield from _live_restore(facts, spec)
     yield from _bridge_names(facts)
-    yield from _unread(facts)
+    yield from unread_refusals(facts)
 
 
 def _policy(spec: Spec) -> Iterator[Refusal]:
@@ -152,7 +152,8 @@ def _bridge_names(facts: HostFacts) -> Iterator[Refusal]:
 NEEDED = ("engine", "daemon_json", "containers", "networks", "firewall", "docker_proxies", "sockets", "namespace")
 
 
-def _unread(facts: HostFacts) -> Iterator[Refusal]:
+def unread_refusals(facts: HostFacts) -> Iterator[Refusal]:
+    """What a plan rests on and could not be read."""
     for unread in facts.unread:
         if unread.item.startswith(NEEDED):
             yield Refusal(

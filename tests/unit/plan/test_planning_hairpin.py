@@ -5,6 +5,7 @@ import json
 import pytest
 
 from remedy.errors import InputError, SpecError
+from remedy.facts.model import Unread
 from remedy.plan.basis import basis_of, changed_items
 from remedy.plan.plan_file import load_plan, save_plan
 from remedy.spec.models import Spec
@@ -113,3 +114,10 @@ def test_the_proxy_going_on_and_hairpin_share_what_both_need(facts_of, plan_for)
     ids = [action.id for action in plan.actions]
     assert {"route_localnet", "hairpin_mode", "hairpin_rules"} <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+def test_rules_that_could_not_be_read_are_a_refusal_for_hairpin_too(facts_of, plan_for):
+    unread = (Unread(item="firewall: nft tables of IPv4", reason="no such program"),)
+    facts = facts_of("operator-28.5").model_copy(update={"unread": unread})
+    plan = plan_for(facts, backends=BACKENDS, remedies={"hairpin": True}, accept_pinned=True)
+    assert [refusal.code for refusal in plan.refusals] == ["unread"]

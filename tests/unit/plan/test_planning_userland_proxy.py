@@ -5,6 +5,7 @@ import json
 import pytest
 
 from remedy.facts.model import HostFacts
+from remedy.paths.published import published_ports
 from remedy.plan.model import HoldLiveRestore, RemoveRules, SwitchUserlandProxy, WriteRules
 
 OFF = {"userland_proxy": False}
@@ -262,9 +263,9 @@ def test_a_bridge_that_no_rule_can_name_is_refused_before_anything_is_changed(fa
 def test_ipv6_of_an_engine_without_ip6tables_is_docker_proxys_alone(capture, plan_for, name, refused):
     """Off by default before 27.0: no rule would ever serve it, and apply would wait for one."""
     plan = plan_for(capture(name), remedies=OFF, probes=[{"from": "external", "to": "[fd98::10]:5004"}])
-    [write] = [action for action in plan.actions if isinstance(action, WriteRules)]
     assert [r.code for r in plan.refusals if r.code == "consumer-lost"] == refused
-    assert any(redirect.family == 6 for redirect in write.ruleset.redirects) is (not refused)
+    six = [port for port in published_ports(capture(name)) if port.to_address.version == 6]
+    assert [port.is_nat for port in six] == [not refused] * len(six)
 
 
 def test_a_port_is_on_the_network_that_has_the_gateway_by_priority_and_then_by_name(facts_of, plan_for):
