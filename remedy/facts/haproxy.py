@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from remedy.facts.container_files import is_directory, list_directory, read_regular_file, root_of
 from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.haproxy_config import Reading, parse_config
-from remedy.facts.model import Container, HaproxyFacts
+from remedy.facts.hosts_file import Names, read_hosts
+from remedy.facts.model import Container, HaproxyFacts, HaproxyServer
 from remedy.facts.processes import Process, is_on_host, read_proc_bytes, split_arguments
 from remedy.facts.systemd import unit_of
 from remedy.facts.unread import reason_of
@@ -67,21 +68,29 @@ def config_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
 def _read_haproxy(process: Process, container: Container | None) -> HaproxyFacts:
     reading = Reading()
     files: list[str] = []
+    names: Names = {}
     try:
         environment = _environment_of(process)
         with root_of(_pid_with_root(process, container)) as root:
             for argument in _config_paths(process):
                 files += _read_config(root, argument, environment, reading)
-    except OSError as error:
+            names = read_hosts(root)
+    except (OSError, ValueError) as error:
         reading.complain(reason_of(error))
     return HaproxyFacts(
         container_id=container.id if container else None,
         unit=None if container else unit_of(process.pid),
         config_files=tuple(files),
-        servers=tuple(reading.servers),
+        servers=tuple(with_addresses(server, names) for server in reading.servers),
         problem="; ".join(reading.problems) or None,
         pid=process.pid,
     )
+
+
+def with_addresses(server: HaproxyServer, names: Names) -> HaproxyServer:
+    """Fill in what /etc/hosts says of the server's name."""
+    addresses = names.get(server.host.lower())
+    return server.model_copy(update={"addresses": addresses}) if addresses else server
 
 
 def _read_config(root: int, path: str, environment: Mapping[str, str], reading: Reading) -> list[str]:

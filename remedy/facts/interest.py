@@ -52,7 +52,7 @@ def published_targets(containers: Iterable[Container]) -> frozenset[AddressAndPo
 
 
 def haproxy_targets(haproxies: Iterable[HaproxyFacts], containers: Sequence[Container]) -> frozenset[AddressAndPort]:
-    """Return where haproxies connect to; names are looked up among the containers only, as Docker's DNS does."""
+    """Return where haproxies connect to; names are looked up among the containers and in /etc/hosts."""
     by_name: dict[str, set[Address]] = {}
     for container in containers:
         names = {container.name, *(name for end in container.endpoints for name in (*end.aliases, *end.dns_names))}
@@ -63,7 +63,7 @@ def haproxy_targets(haproxies: Iterable[HaproxyFacts], containers: Sequence[Cont
         for haproxy in haproxies
         for server in haproxy.servers
         if server.port is not None
-        for address in _resolve(server.host, by_name)
+        for address in (*_resolve(server.host, by_name), *server.addresses)
     )
 
 

@@ -399,6 +399,7 @@ class HaproxyServer(Frozen):
     """A `server` line: where haproxy connects to. file:line is where it stands.
 
     A `server-template PREFIX 1-3` is one server named "PREFIX[1-3]". port None: the port is the client's.
+    addresses: what /etc/hosts, as haproxy sees it, says of a host that is a name (host.docker.internal).
     """
 
     proxy: str  # the backend or listen section's name
@@ -408,6 +409,7 @@ class HaproxyServer(Frozen):
     file: str
     line: int
     check_port: int | None = None
+    addresses: tuple[Address, ...] = ()
 
 
 class HaproxyFacts(Frozen):

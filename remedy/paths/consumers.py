@@ -108,7 +108,7 @@ def _haproxy_servers(host: _Host, haproxy: HaproxyFacts, client: Container | str
     for server in haproxy.servers:
         if server.port is None:
             continue
-        for address in _addresses_of(server.host, client):
+        for address in dict.fromkeys((*server.addresses, *_addresses_of(server.host, client))):
             evidence = f"server {server.proxy}/{server.name} at {server.file}:{server.line}"
             to = HostPort(address=address, port=server.port)
             consumer = host.consumer(client, to, evidence)
@@ -134,7 +134,7 @@ def _parsed(texts: Iterable[str]) -> Iterator[Address]:
         try:
             yield ip_address(text.strip("[]"))
         except ValueError:
-            continue  # "host-gateway" and the like: the engine resolves it, the facts do not say to what
+            continue  # "host-gateway" and the like: the engine resolves it, /etc/hosts says to what
 
 
 def _from_probes(host: _Host, spec: Spec) -> Iterator[Consumer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 from remedy.facts.model import Address, HostFacts, Protocol
 from remedy.paths.published import PublishedPort
@@ -22,6 +22,7 @@ def proxy_off_warnings(
     yield from _possible_other_networks(facts, ports, paths, outlook)
     yield from _source_changes(ports, paths)
     yield from _conntrack_unread(facts)
+    yield from _unresolved_servers(facts, ports)
 
 
 def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:
@@ -141,6 +142,38 @@ def _conntrack_unread(facts: HostFacts) -> Iterator[PlanWarning]:
                 what=f"{unread.item} could not be read, so consumers may be missing from this plan",
                 detail=unread.reason,
             )
+
+
+def _unresolved_servers(facts: HostFacts, ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
+    """Servers by a name that only a resolver knows: it may well be one of this host's."""
+    published = {port.port for port in ports}
+    endpoints = [endpoint for container in facts.containers for endpoint in container.endpoints]
+    known = {"localhost", *(c.name for c in facts.containers)}
+    known.update(name for endpoint in endpoints for name in (*endpoint.aliases, *endpoint.dns_names))
+    unresolved = [
+        f"{server.host}:{server.port} ({server.file}:{server.line})"
+        for haproxy in facts.haproxies
+        for server in haproxy.servers
+        if server.port in published
+        and server.host not in known
+        and not server.addresses
+        and not _is_number(server.host)
+    ]
+    if unresolved:
+        yield PlanWarning(
+            code="evidence-missing",
+            what=f"haproxy has servers by names that remedy does not resolve: {_some(unresolved)}",
+            detail="should such a name mean this host, it uses a published port; a probe in remedy.yaml by the "
+            "address that is meant makes it known",
+        )
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _some(items: Sequence[object]) -> str:

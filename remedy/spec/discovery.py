@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from remedy.facts.model import Container, HaproxyFacts, HostFacts, PortBinding, Protocol
+from remedy.facts.model import Container, HaproxyFacts, HaproxyServer, HostFacts, PortBinding, Protocol
 from remedy.spec.models import Backend, HostPort, UnitRef
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -93,16 +93,16 @@ def _paths_of(haproxy: HaproxyFacts, facts: HostFacts, paths: Sequence[SeenPath]
     if name != HOST:
         return [path for path in paths if path.from_ == name]
     # The host itself has other consumers too: only what the configuration names is the load balancer's.
-    named = {text for server in haproxy.servers for text in _spelled(server.host, server.port)}
+    named = {text for server in haproxy.servers for text in _spelled(server)}
     return [path for path in paths if path.from_ == HOST and path.to in named]
 
 
-def _spelled(host: str, port: int | None) -> Iterator[str]:
-    if port is None:
+def _spelled(server: HaproxyServer) -> Iterator[str]:
+    if server.port is None:
         return
-    for address in ("127.0.0.1", "::1") if host == "localhost" else (host,):
+    for address in (*server.addresses, *(("127.0.0.1", "::1") if server.host == "localhost" else (server.host,))):
         try:
-            yield str(HostPort(address=ip_address(address), port=port))
+            yield str(HostPort(address=ip_address(address), port=server.port))
         except ValueError:
             continue
 

@@ -11,7 +11,13 @@ import pytest
 
 from remedy.facts.container_files import is_directory, list_directory, read_regular_file
 from remedy.facts.container_processes import ContainerProcesses
-from remedy.facts.haproxy import MAXIMUM_BYTES, config_arguments, find_masters, read_haproxies
+from remedy.facts.haproxy import (
+    MAXIMUM_BYTES,
+    config_arguments,
+    find_masters,
+    read_haproxies,
+    with_addresses,
+)
 from remedy.facts.haproxy_config import (
     MAXIMUM_PROBLEMS,
     MAXIMUM_SERVERS,
@@ -20,6 +26,7 @@ from remedy.facts.haproxy_config import (
     parse_config,
     split_words,
 )
+from remedy.facts.hosts_file import read_hosts
 from remedy.facts.model import Container, HaproxyServer
 from remedy.facts.processes import Process
 
@@ -315,3 +322,20 @@ def test_no_descriptor_is_left_open(root: int) -> None:
         with pytest.raises(OSError, match=r"."):
             read_regular_file(root, path, MAXIMUM_BYTES)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_names_of_etc_hosts_are_read_as_haproxy_sees_them(tmp_path: Path) -> None:
+    text = "127.0.0.1 localhost\n\n172.17.0.1\tHost.Docker.Internal other # host.wrong\nnonsense x\n::1 localhost\n"
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hosts").write_text(text)
+    root = os.open(tmp_path, os.O_PATH)
+    names = read_hosts(root)
+    os.close(root)
+    assert {name: tuple(map(str, found)) for name, found in names.items()} == {
+        "localhost": ("127.0.0.1", "::1"),
+        "host.docker.internal": ("172.17.0.1",),
+        "other": ("172.17.0.1",),
+    }
+    server = HaproxyServer(proxy="b", name="s", host="host.docker.internal", port=5001, file="f", line=1)
+    assert with_addresses(server, names).addresses == names["other"]
+    assert with_addresses(server.model_copy(update={"host": "elsewhere"}), names).addresses == ()

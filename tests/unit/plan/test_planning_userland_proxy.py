@@ -1,6 +1,7 @@
 """Planning `userland_proxy: false` on the facts of real hosts."""
 
 import json
+from ipaddress import ip_address
 
 import pytest
 
@@ -282,3 +283,26 @@ def test_a_port_is_on_the_network_that_has_the_gateway_by_priority_and_then_by_n
         networks[priority] = next(str(r.to_address) for r in write.ruleset.redirects if r.port == 6002)
     addresses = [endpoint["ipv4"].partition("/")[0] for endpoint in container["endpoints"]]
     assert [networks[0], networks[1]] == addresses
+
+
+def with_servers(facts, **changes):
+    haproxies = tuple(
+        haproxy.model_copy(update={"servers": tuple(s.model_copy(update=changes) for s in haproxy.servers)})
+        for haproxy in facts.haproxies
+    )
+    return facts.model_copy(update={"haproxies": haproxies})
+
+
+def test_a_server_by_a_name_of_etc_hosts_is_known_and_by_another_one_warned_of(facts_of, plan_for):
+    """host.docker.internal stands in the container's /etc/hosts; inspect only says host-gateway."""
+    cross = with_servers(facts_of("cross-26.1"), host="host.docker.internal")
+    plan = plan_for(cross, remedies=OFF)
+    assert plan.refusals == ()
+    [warning] = [w for w in plan.warnings if "host.docker.internal:5001" in w.what]
+    assert warning.code == "evidence-missing"
+
+    resolved = with_servers(cross, addresses=(ip_address("172.17.0.1"),))
+    plan = plan_for(resolved, remedies=OFF)
+    assert {refusal.code for refusal in plan.refusals} == {"consumer-lost"}
+    assert "x-haproxy-1" in plan.refusals[0].what
+    assert not [w for w in plan.warnings if w.code == "evidence-missing"]
