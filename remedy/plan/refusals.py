@@ -12,6 +12,7 @@ from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
 
 PROXY_FLAG = "userland-proxy"
+ENGINE_UNIT = "docker.service"  # what remedy.actions.engine restarts
 
 
 def engine_refusals(facts: HostFacts, spec: Spec) -> Iterator[Refusal]:
@@ -76,6 +77,13 @@ def _kind_of_engine(facts: HostFacts) -> Iterator[Refusal]:
             code="no-systemd",
             what="the engine does not run as a systemd unit",
             why="remedy restarts it by systemctl, so that whatever starts it at boot starts it now",
+            cure="leave userland_proxy out; hairpin needs no restart",
+        )
+    elif facts.systemd.unit != ENGINE_UNIT:
+        yield Refusal(
+            code="other-unit",
+            what=f"the engine runs as {facts.systemd.unit}, not as {ENGINE_UNIT}",
+            why=f"remedy restarts {ENGINE_UNIT}; packages like snap's keep rules, files and restarts elsewhere",
             cure="leave userland_proxy out; hairpin needs no restart",
         )
 

@@ -306,3 +306,11 @@ def test_a_server_by_a_name_of_etc_hosts_is_known_and_by_another_one_warned_of(f
     assert {refusal.code for refusal in plan.refusals} == {"consumer-lost"}
     assert "x-haproxy-1" in plan.refusals[0].what
     assert not [w for w in plan.warnings if w.code == "evidence-missing"]
+
+
+def test_an_engine_of_another_unit_is_not_restarted(facts_of, plan_for):
+    facts = facts_of("operator-28.5")
+    snap = facts.systemd.model_copy(update={"unit": "snap.docker.dockerd.service"})
+    plan = plan_for(facts.model_copy(update={"systemd": snap}), remedies=OFF)
+    assert [refusal.code for refusal in plan.refusals] == ["other-unit"]
+    assert "snap.docker.dockerd.service" in plan.refusals[0].what
