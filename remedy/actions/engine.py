@@ -23,6 +23,7 @@ RESTART_TIMEOUT_SECONDS = 120.0  # the unit's own start timeout is 90 s by defau
 ANSWER_TIMEOUT_SECONDS = 60.0
 RELOAD_TIMEOUT_SECONDS = 10.0
 SETTLE_TIMEOUT_SECONDS = 90.0
+RUNNING = ("running", "paused")  # states in which a container has its addresses and ports
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, interval: float = 0.02) -> bool:
@@ -78,7 +79,7 @@ class Engine:
         return {
             str(name).lstrip("/"): frozenset(_addresses(container))
             for container in listed
-            if container["State"] == "running"
+            if container["State"] in RUNNING
             for name in container["Names"]
         }
 

@@ -17,6 +17,7 @@ from ipaddress import ip_address
 
 from remedy.actions.conntrack import delete_flow
 from remedy.actions.context import ActionContext
+from remedy.actions.engine import RUNNING
 from remedy.actions.orderly_close import close_when_quiet
 from remedy.errors import RemedyError
 from remedy.facts.engine_api import Answer, EngineApi
@@ -110,7 +111,7 @@ def _end_flows(ending: Ending, find: Find) -> tuple[int, int]:
 def _look(endpoint: str) -> Ending:
     api = EngineApi(endpoint)
     try:
-        running = [c for c in api.containers() if c.get("State") == "running"]
+        running = [c for c in api.containers() if c.get("State") in RUNNING]
         bindings = {c["Id"]: [port for port in c.get("Ports") or () if port.get("PublicPort")] for c in running}
         containers = [
             Published(container["Id"], int(inspected["State"]["Pid"]), frozenset(_addresses(container)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from remedy.actions.engine import Engine
 from remedy.apply.meanwhile import container_changes
 from remedy.apply.restarts import bindings_that_need_a_restart
 from remedy.facts.model import Container, HostFacts
@@ -46,3 +49,22 @@ def test_a_binding_that_only_a_restart_brings_back_is_named_with_its_container(p
 
 def test_a_container_that_does_not_run_publishes_nothing_anyway(plan: Plan, facts: HostFacts) -> None:
     assert bindings_that_need_a_restart(plan, with_container(facts, state="exited", pid=0, ports=())) == ()
+
+
+def test_a_paused_container_still_has_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told of as stopped, and not waited for."""
+
+    class Api:
+        def __init__(self, _socket: str) -> None:
+            pass
+
+        def containers(self) -> list[dict[str, object]]:
+            networks = {"Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}}}
+            states = ("running", "paused", "exited")
+            return [{"Names": [f"/{state}"], "State": state, "NetworkSettings": networks} for state in states]
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("remedy.actions.engine.EngineApi", Api)
+    assert Engine("unix:///nowhere").container_addresses().keys() == {"running", "paused"}
