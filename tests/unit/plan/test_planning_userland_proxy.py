@@ -314,3 +314,14 @@ def test_an_engine_of_another_unit_is_not_restarted(facts_of, plan_for):
     plan = plan_for(facts.model_copy(update={"systemd": snap}), remedies=OFF)
     assert [refusal.code for refusal in plan.refusals] == ["other-unit"]
     assert "snap.docker.dockerd.service" in plan.refusals[0].what
+
+
+def test_a_container_that_leaves_by_its_other_network_does_not_reach_itself(facts_of, plan_for):
+    facts = facts_of("odd-28.5")
+    [container] = [c for c in facts.containers if c.name == "two-nets"]
+    gateways = {e.network_name: str(e.gateway4 or next(iter(e.ipv4.network.hosts()))) for e in container.endpoints}
+    probes = [{"from": "two-nets", "to": f"{gateway}:6002"} for gateway in gateways.values()]
+    plan = plan_for(facts, remedies=OFF, probes=probes)
+    moved = {path.to: path.after for path in plan.paths if path.from_ == "two-nets"}
+    assert moved == {f"{gateways['bridge']}:6002": "dnat", f"{gateways['extra']}:6002": "none"}
+    assert [refusal.code for refusal in plan.refusals] == ["consumer-lost"]
