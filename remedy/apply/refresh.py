@@ -74,13 +74,15 @@ def _bridging(planned: Ruleset, facts: HostFacts | None) -> Ruleset:
 
 
 def _refreshed_switch(action: SwitchUserlandProxy, facts: HostFacts) -> SwitchUserlandProxy:
+    # Without bridging rules in the plan there are none to be brought up to date, and nobody who would remove them.
+    is_bridged = bool(action.ruleset.redirects)
     known = set(action.ruleset.engine_bridges)
     appeared = [bridge for bridge in engine_bridges(facts) if bridge not in known]
     sysctls = {conf_name(bridge, "route_localnet"): "0" for bridge in appeared}
     leftovers = tuple(("nat", "POSTROUTING", masquerade_rule(bridge)) for bridge in appeared)
     return action.model_copy(
         update={
-            "ruleset": _bridging(action.ruleset, facts),
+            "ruleset": _bridging(action.ruleset, facts) if is_bridged else action.ruleset,
             "sysctls_before": {**action.sysctls_before, **(sysctls if not action.target else {})},
             "leftovers": (*action.leftovers, *leftovers)
             if leaves_masquerade(facts.engine.version_tuple) and not action.target

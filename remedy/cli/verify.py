@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from remedy.cli.context import Session
 from remedy.cli.help import RemedyCommand, command_app
+from remedy.errors import PermissionNeededError
 
 app = command_app()
 
@@ -26,6 +29,12 @@ def verify(context: typer.Context) -> None:
 
     session = Session(context)
     session.must_work_on_this_host("verify")
+    if os.geteuid() != 0:
+        raise PermissionNeededError(
+            "remedy verify needs root",
+            why="it finds consumers in, and connects from, the network namespaces of containers",
+            next_step="sudo remedy verify",
+        )
     spec = session.spec()
     probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(session.facts(), spec)]
     session.show("probes", {"probes": probes})

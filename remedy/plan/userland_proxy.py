@@ -293,7 +293,7 @@ def _sysctls_that_the_engine_changes(change: ProxyChange) -> dict[str, str]:
 
     The bridging rules outlive the restart in an undo too: that part is put back by the undo of `_sysctls`, the last.
     """
-    first = _sysctls(change)
+    first = _sysctls(change) if change.keeps_containers else None
     needed_by_rules = frozenset[str]() if first is None else first.previous.keys()
     names = [conf_name(bridge, "route_localnet") for bridge in engine_bridges(change.facts)]
     names += [f"net.bridge.bridge-nf-call-{tables}" for tables in ("iptables", "ip6tables")]

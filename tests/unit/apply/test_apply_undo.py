@@ -12,10 +12,11 @@ import remedy.apply.undo as undo_module
 from remedy.actions.context import ActionContext
 from remedy.apply.journal import Journal, read_journal
 from remedy.apply.progress import Progress
+from remedy.apply.refresh import refreshed
 from remedy.apply.runs import Run
 from remedy.apply.undo import Undone, to_undo, undo_actions
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action, Plan
+from remedy.plan.model import Action, Plan, SwitchUserlandProxy
 
 ORDER = ["route_localnet", "hairpin_mode", "bridge", "hold_live_restore", "userland_proxy", "release_live_restore"]
 ORDER += ["unbridge"]
@@ -143,3 +144,13 @@ def test_a_full_disk_does_not_keep_the_host_from_being_put_back(
     undone, host, _ = undo({})
     assert undone.is_complete
     assert host.reverted == ORDER[::-1]
+
+
+def test_a_switch_that_was_not_bridged_is_not_bridged_back(plan: Plan, facts: HostFacts) -> None:
+    """Containers were stopped for it, or nothing was published then: nobody would remove the guard in FORWARD."""
+    switch = next(action for action in plan.actions if isinstance(action, SwitchUserlandProxy))
+    bare = switch.model_copy(update={"ruleset": switch.ruleset.model_copy(update={"redirects": ()})})
+    for planned, is_bridged in ((bare, False), (switch, True)):
+        undone = refreshed(planned, facts)
+        assert isinstance(undone, SwitchUserlandProxy)
+        assert bool(undone.ruleset.redirects) is is_bridged

@@ -174,6 +174,8 @@ def test_containers_may_be_stopped_when_the_spec_says_so(facts_of, plan_for):
     assert plan.refusals == ()
     [switch] = plan.actions
     assert set(switch.disruption.containers) == {c.name for c in facts.containers}
+    # There is no action of its own that would put it back.
+    assert switch.sysctls_before["net.ipv4.conf.docker0.route_localnet"] == "0"
 
 
 @pytest.mark.parametrize(
