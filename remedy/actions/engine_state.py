@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 
 from remedy.actions.engine import Engine
 from remedy.facts.engine_rules import proxy_by_output_jump
@@ -13,6 +14,7 @@ from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.firewall.iptables_save import rules_of
 from remedy.firewall.ruleset import Redirect, Ruleset
 from remedy.host.commands import run_command
+from remedy.plan.model import Leftover
 
 
 def save_command(backend: FirewallBackend, family: int) -> str:
@@ -65,19 +67,21 @@ def docker_proxies_serve(ruleset: Ruleset) -> bool:
     return all((r.protocol, r.port, r.to_address) in serving for r in ruleset.redirects)
 
 
-def remove_leftovers(leftovers: tuple[tuple[str, str, str], ...], backend: FirewallBackend) -> None:
+def remove_leftovers(leftovers: Iterable[Leftover], backend: FirewallBackend) -> None:
     """Delete rules that the engine left behind, by exact match of their text and then by their number.
 
     Not by `iptables -D RULE`: 1.8.11 compares without the interfaces (moby 49667).
     """
-    for table, chain, text in leftovers:
-        while (number := _number_of(text, table, chain, backend)) is not None:
-            run_command([save_command(backend, 4).removesuffix("-save"), "-w", "-t", table, "-D", chain, str(number)])
+    for leftover in leftovers:
+        program = save_command(backend, leftover.family).removesuffix("-save")
+        while (number := _number_of(leftover, backend)) is not None:
+            run_command([program, "-w", "-t", leftover.table, "-D", leftover.chain, str(number)])
 
 
-def _number_of(text: str, table: str, chain: str, backend: FirewallBackend) -> int | None:
-    rules = [rule.text for rule in rules_of(read_rules(backend, 4, table), table, chain)]
-    return rules.index(text) + 1 if text in rules else None
+def _number_of(leftover: Leftover, backend: FirewallBackend) -> int | None:
+    saved = read_rules(backend, leftover.family, leftover.table)
+    rules = [rule.text for rule in rules_of(saved, leftover.table, leftover.chain)]
+    return rules.index(leftover.rule) + 1 if leftover.rule in rules else None
 
 
 # As iptables-save prints them on 20.10 to 28.5, in the chains DOCKER of nat and filter.

@@ -61,12 +61,13 @@ def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator
     if not action.restart:
         return
     yield "systemctl reset-failed docker; systemctl restart docker"
-    save = save_command(FirewallBackend(action.firewall_backend), 4)
-    for table, chain, rule in action.leftovers:
+    for leftover in action.leftovers:
         # By its number, found by the whole text: -D RULE of iptables 1.8.11 compares without the interfaces.
-        listed = f"{save} -t {table} | grep '^-A {chain} '"
-        number = f"$({listed} | grep -nxF -- {shlex.quote(rule)} | head -n 1 | cut -d: -f1)"
-        yield f'n={number}; [ -z "$n" ] || {save.removesuffix("-save")} -w -t {table} -D {chain} $n'
+        save = save_command(FirewallBackend(action.firewall_backend), leftover.family)
+        listed = f"{save} -t {leftover.table} | grep '^-A {leftover.chain} '"
+        number = f"$({listed} | grep -nxF -- {shlex.quote(leftover.rule)} | head -n 1 | cut -d: -f1)"
+        delete = f"{save.removesuffix('-save')} -w -t {leftover.table} -D {leftover.chain} $n"
+        yield f'n={number}; [ -z "$n" ] || {delete}'
     yield from _sysctls(action.sysctls_before)
     if not action.held and action.original.raw != action.back_content.raw:
         yield from _write(action.original, undo)

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
-from remedy.paths.engine_versions import leaves_masquerade
 from remedy.paths.published import published_ports
 from remedy.plan.model import Action, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
-from remedy.plan.userland_proxy import masquerade_rule
+from remedy.plan.userland_proxy import leftovers_of
 
 Begun = tuple[tuple[Action, dict[str, object]], ...]
 
@@ -79,13 +78,11 @@ def _refreshed_switch(action: SwitchUserlandProxy, facts: HostFacts) -> SwitchUs
     known = set(action.ruleset.engine_bridges)
     appeared = [bridge for bridge in engine_bridges(facts) if bridge not in known]
     sysctls = {conf_name(bridge, "route_localnet"): "0" for bridge in appeared}
-    leftovers = tuple(("nat", "POSTROUTING", masquerade_rule(bridge)) for bridge in appeared)
+    leftovers = [leftover for bridge in appeared for leftover in leftovers_of(facts, bridge)]
     return action.model_copy(
         update={
             "ruleset": _bridging(action.ruleset, facts) if is_bridged else action.ruleset,
             "sysctls_before": {**action.sysctls_before, **(sysctls if not action.target else {})},
-            "leftovers": (*action.leftovers, *leftovers)
-            if leaves_masquerade(facts.engine.version_tuple) and not action.target
-            else action.leftovers,
+            "leftovers": action.leftovers if action.target else (*action.leftovers, *leftovers),
         }
     )

@@ -126,12 +126,21 @@ class ReleaseLiveRestore(ActionBase):
     effective_after: bool
 
 
+class Leftover(Frozen):
+    """A rule of the engine's, as iptables-save (family 6: ip6tables-save) prints it."""
+
+    family: Literal[4, 6]
+    table: str
+    chain: str
+    rule: str
+
+
 class SwitchUserlandProxy(ActionBase):
     """Write daemon.json and restart the engine, with the FORWARD guard watched meanwhile.
 
     content: daemon.json for the restart; back_content: for the restart that undoes it; original: as it stays then.
-    leftovers: rules that the engine leaves behind when the proxy comes back (20.10), as (table, chain, rule text)
-        that were not there before: removed on undo by exact match.
+    leftovers: rules that the engine leaves behind when the proxy comes back (20.10) and that were not there before:
+        removed on undo by exact match.
     sysctls_before: those the engine changes by itself and never puts back; restored on undo.
     """
 
@@ -143,7 +152,7 @@ class SwitchUserlandProxy(ActionBase):
     original: FileContent
     ruleset: Ruleset
     firewall_backend: str
-    leftovers: tuple[tuple[str, str, str], ...]
+    leftovers: tuple[Leftover, ...]
     sysctls_before: dict[str, str]
     containers: tuple[str, ...]
     live_restore: bool

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.firewall.iptables_rules import Family
 from remedy.firewall.iptables_save import rules_of
+from remedy.firewall.iptables_variant import Variant, saved_text
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.engine_versions import leaves_masquerade
@@ -30,6 +32,7 @@ from remedy.plan.model import (
     FileContent,
     HairpinPort,
     HoldLiveRestore,
+    Leftover,
     ReleaseLiveRestore,
     RemoveRules,
     SetHairpinMode,
@@ -43,6 +46,7 @@ from remedy.plan.refusals import proxy_is_configured
 PROXY_KEY = "userland-proxy"
 RESTORE_KEY = "live-restore"
 NEW_FILE_MODE = 0o644
+FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,14 +277,28 @@ def _restart_cost(change: ProxyChange, stops: tuple[str, ...]) -> Disruption:
     return Disruption(level="restart", containers=stops, what=what, seconds=3.0)
 
 
-def _leftovers(change: ProxyChange) -> tuple[tuple[str, str, str], ...]:
+def _leftovers(change: ProxyChange) -> tuple[Leftover, ...]:
     """Rules that 20.10 leaves behind when the proxy comes back (moby 44721), if they are not there already."""
-    if not leaves_masquerade(change.facts.engine.version_tuple):
+    facts = change.facts
+    variant: Variant = "legacy" if facts.firewall.backend is FirewallBackend.IPTABLES_LEGACY else "nft"
+    present = {
+        (family, rule.text)
+        for family in FAMILIES
+        for rule in rules_of(saved_text(facts.firewall, family, variant), "nat", "POSTROUTING")
+    }
+    wanted = [leftover for bridge in engine_bridges(facts) for leftover in leftovers_of(facts, bridge)]
+    return tuple(leftover for leftover in wanted if (leftover.family, leftover.rule) not in present)
+
+
+def leftovers_of(facts: HostFacts, bridge: str) -> tuple[Leftover, ...]:
+    """What this engine leaves behind for one bridge when the proxy comes back."""
+    if not leaves_masquerade(facts.engine.version_tuple):
         return ()
-    text = next((t.text for t in change.facts.firewall.tables if t.family == 4), "")
-    present = {rule.text for rule in rules_of(text, "nat", "POSTROUTING")}
-    wanted = [masquerade_rule(bridge) for bridge in engine_bridges(change.facts)]
-    return tuple(("nat", "POSTROUTING", rule) for rule in wanted if rule not in present)
+    # Without ip6tables the engine writes no rules for IPv6, and the table must not be made by looking at it.
+    families: tuple[Family, ...] = FAMILIES if facts.engine.ip6tables else (4,)
+    return tuple(
+        Leftover(family=family, table="nat", chain="POSTROUTING", rule=masquerade_rule(bridge)) for family in families
+    )
 
 
 def masquerade_rule(bridge: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from remedy.apply.by_hand import commands_by_hand
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action, FileContent, HoldLiveRestore, Plan, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import Action, FileContent, HoldLiveRestore, Leftover, Plan, SwitchUserlandProxy, WriteRules
 
 
 def action(plan: Plan, name: str) -> Action:
@@ -47,7 +47,8 @@ def test_a_file_that_was_not_there_goes_with_the_directories_that_were_made_for_
 def test_a_leftover_rule_is_deleted_by_its_number_and_only_if_it_is_there(plan: Plan, tmp_path: Path) -> None:
     """With programs that stand in for iptables: the third rule of the chain is the one."""
     rule = "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
-    switch = action(plan, "userland_proxy").model_copy(update={"leftovers": (("nat", "POSTROUTING", rule),)})
+    leftover = Leftover(family=4, table="nat", chain="POSTROUTING", rule=rule)
+    switch = action(plan, "userland_proxy").model_copy(update={"leftovers": (leftover,)})
     rules = ["-A POSTROUTING -o br0 -m addrtype --src-type LOCAL -j MASQUERADE", "-A POSTROUTING -j RETURN", rule]
     line = next(line for line in commands_by_hand(switch, {}) if "MASQUERADE" in line)
     assert deletions(line, rules, tmp_path) == ["-w -t nat -D POSTROUTING 3"]

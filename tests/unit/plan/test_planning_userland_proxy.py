@@ -211,10 +211,28 @@ def test_2010_leaves_a_masquerade_behind_that_is_noted_and_28_does_not(facts_of,
         a for a in plan_for(facts_of("operator-20.10"), remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)
     ]
     [new] = [a for a in plan_for(facts_of("operator-28.5"), remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)]
-    assert [rule for _, _, rule in old.leftovers] == [
-        "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
-    ]
+    rule = "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
+    assert [(leftover.family, leftover.rule) for leftover in old.leftovers] == [(4, rule)]
     assert new.leftovers == ()
+
+
+def test_2010_leaves_one_behind_for_ipv6_too_where_it_writes_ip6tables(facts_of, plan_for):
+    facts = with_engine(facts_of("operator-20.10"), ip6tables=True)
+    [switch] = [a for a in plan_for(facts, remedies=OFF).actions if isinstance(a, SwitchUserlandProxy)]
+    assert [leftover.family for leftover in switch.leftovers] == [4, 6]
+
+
+def test_a_rule_that_was_there_before_is_no_leftover_whatever_the_other_iptables_has(facts_of, plan_for):
+    facts = facts_of("operator-20.10")
+    rule = "-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE"
+    [own] = [t for t in facts.firewall.tables if t.family == 4]
+    last = "-A POSTROUTING "
+    own = own.model_copy(update={"text": own.text.replace(last, f"{rule}\n{last}", 1)})
+    other = own.model_copy(update={"variant": "legacy", "text": "*filter\nCOMMIT\n"})
+    firewall = facts.firewall.model_copy(update={"tables": (other, own)})
+    plan = plan_for(facts.model_copy(update={"firewall": firewall}), remedies=OFF)
+    [switch] = [a for a in plan.actions if isinstance(a, SwitchUserlandProxy)]
+    assert switch.leftovers == ()
 
 
 def test_a_bridge_whose_name_has_a_dot_gets_its_route_localnet_and_gives_it_back(facts_of, plan_for):
