@@ -61,6 +61,10 @@ class Progress:
             raise
         self._tell(action, "reverted" if reverting else "done", time.monotonic() - began)
 
+    def made_good(self, action: Action) -> None:
+        """What failed in this action is done all the same, by another one."""
+        self._reports[action.id] = _report(action, "reverted")
+
     def _tell(self, action: Action, state: ActionState, seconds: float | None = None, error: str | None = None) -> None:
         self._reports[action.id] = _report(action, state, seconds, error)
         took = "" if seconds is None else f" ({seconds:.2f} s)"

@@ -77,7 +77,7 @@ def undo_actions(begun: Begun, context: ActionContext, journal: Journal, progres
             waiting = f"comes after: {action.summary}"
             failed += [Failure(later, its_undo, waiting) for later, its_undo in begun[position + 1 :]]
             break
-    return Undone(tuple(_still_failed(failed, reverted, journal)))
+    return Undone(tuple(_still_failed(failed, reverted, journal, progress)))
 
 
 def undo_run(run: Run, facts: HostFacts | None, context: ActionContext, journal: Journal, progress: Progress) -> Undone:
@@ -102,7 +102,9 @@ def to_undo(run: Run, facts: HostFacts | None) -> Begun:
     return tuple((action, begun[action.id]) for action in reversed(planned) if action.id in begun)
 
 
-def _still_failed(failed: Collection[Failure], reverted: Collection[Action], journal: Journal) -> list[Failure]:
+def _still_failed(
+    failed: Collection[Failure], reverted: Collection[Action], journal: Journal, progress: Progress
+) -> list[Failure]:
     """Without those whose work is done all the same.
 
     Reverting a release only prepares the restart, and is taken back by reverting the hold; writing removed bridging
@@ -112,6 +114,7 @@ def _still_failed(failed: Collection[Failure], reverted: Collection[Action], jou
     for failure in failed:
         if _is_made_good(failure.action, reverted):
             _record(journal, "reverted", failure.action)
+            progress.made_good(failure.action)
         else:
             kept.append(failure)
     return kept

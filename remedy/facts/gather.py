@@ -6,6 +6,7 @@ can only be told from all of these, such as whose connections go through a publi
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -124,6 +125,8 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
     haproxies = started.haproxies.result()
     network = _read_network_state(engine, haproxies, processes, pool, notes)
     daemon_json = _read_daemon_json(_config_file(daemon_json_path, process), notes)
+    if process is not None and not _is_read_by(process, daemon_json):
+        daemon_json = daemon_json.model_copy(update={"is_the_engines": False})
     proxies = read_proxies(_named(processes, PROXY_PROGRAM), process.pid if process else None)
     firewall = started.firewall.result()
     witnesses = ProxyWitnesses(process, daemon_json, proxies, engine.containers, proxy_witnesses(firewall))
@@ -186,6 +189,12 @@ def _config_file(path: str, process: EngineProcess | None) -> str:
     """Return the file that the engine reads, unless another than the usual one was asked for."""
     flag = flag_value(process.command_line, "config-file") if process else None
     return flag if flag is not None and path == DEFAULT_DAEMON_JSON else path
+
+
+def _is_read_by(process: EngineProcess, daemon_json: DaemonJson) -> bool:
+    """Whether this is the file that the engine reads, by this name or another."""
+    engines = flag_value(process.command_line, "config-file") or DEFAULT_DAEMON_JSON
+    return os.path.realpath(engines) == os.path.realpath(daemon_json.path)
 
 
 def _start_reading(

@@ -81,10 +81,12 @@ class DaemonJson(Frozen):
     problem names why it cannot be used (not JSON, not an object, duplicate key, symlink ...), with
     line:column where there is one. effective "configured" values are in `parsed`.
     has_bom: the file begins with a byte order mark (taken by engine 23.0 and later, refused before).
+    is_the_engines: it is the file that the running engine reads (False: another was asked for).
     """
 
     path: str
     exists: bool
+    is_the_engines: bool = True
     raw: bytes | None = None
     mode: int | None = None  # permission bits
     uid: int | None = None

@@ -12,6 +12,7 @@ from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
 
 PROXY_FLAG = "userland-proxy"
+DEFAULT_FILE = "/etc/docker/daemon.json"
 ENGINE_UNIT = "docker.service"  # what remedy.actions.engine restarts
 
 
@@ -112,13 +113,13 @@ def _daemon_json(facts: HostFacts) -> Iterator[Refusal]:
             why="the engine does not start when a key is both on its command line and in daemon.json",
             cure="move the flag from the unit (systemctl edit docker) into daemon.json",
         )
-    configured_file = flag_of(facts, "config-file")
-    if configured_file is not None and configured_file not in ("true", known.path):
+    if not known.is_the_engines:
+        read = flag_of(facts, "config-file") or DEFAULT_FILE
         yield Refusal(
             code="config-file",
-            what=f"dockerd reads {configured_file}, not {known.path}",
-            why="its command line has --config-file",
-            cure=f"--daemon-json {shlex.quote(configured_file)}",
+            what=f"dockerd reads {read}, not {known.path}",
+            why="its command line says so, by --config-file or by leaving it out",
+            cure=f"leave --daemon-json out, or: --daemon-json {shlex.quote(read)}",
         )
 
 

@@ -85,6 +85,14 @@ def test_a_symbolic_link_is_not_written_through_and_its_target_can_be_named(host
     host.run(["rm", DAEMON_JSON])
 
 
+def test_a_file_that_the_engine_does_not_read_is_refused(host):
+    host.write_file("/srv/other.json", b"{}")
+    done = host.run(["remedy", "-c", SPEC, "--daemon-json", "/srv/other.json", "apply", "--yes"], check=False)
+    assert done.status == 7
+    assert f"dockerd reads {DAEMON_JSON}, not /srv/other.json" in done.stdout
+    assert host.read_file("/srv/other.json") == b"{}"
+
+
 def test_a_file_that_cannot_be_written_changes_nothing(host):
     host.write_file(DAEMON_JSON, b'{"debug": false}')
     host.run(["mount", "--bind", "/etc/docker", "/etc/docker"])

@@ -63,7 +63,8 @@ def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:
         page.columns([row(probe) for probe in lost], indent=4)
     elif any(probe["after"] is not None for probe in probes):
         kept = sum(probe["before"] is True and probe["after"] is True for probe in probes)
-        page.line(f"{count(kept, 'connection')} tried before and after: all work.")
+        if kept:
+            page.line(f"{count(kept, 'connection')} tried before and after: all work.")
     if never:
         page.line(f"{count(len(never), 'connection')} did not work before the change either:")
         page.columns([row(probe) for probe in never], indent=4)

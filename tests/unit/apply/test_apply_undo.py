@@ -71,6 +71,7 @@ class FakeHost:
     def __init__(self, failing: dict[str, Exception]) -> None:
         self.failing = failing
         self.reverted: list[str] = []
+        self.progress: Progress | None = None
 
     def executor(self, action: Action, _context: object) -> Any:
         outer = self
@@ -88,13 +89,16 @@ class FakeHost:
 def undo(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Undone, FakeHost, list[Any]]]:
+    progress = Progress("x", lambda _: None)
+
     def run(failing: dict[str, Exception]) -> tuple[Undone, FakeHost, list[Any]]:
         host = FakeHost(failing)
         monkeypatch.setattr(undo_module, "executor_for", host.executor)
         journal = Journal.create(tmp_path / "run")
         steps = tuple((action, {}) for action in reversed(plan.actions))
         context = ActionContext.for_host("unix:///nowhere", tmp_path)
-        undone = undo_actions(steps, context, journal, Progress("x", lambda _: None))
+        host.progress = progress
+        undone = undo_actions(steps, context, journal, progress)
         return undone, host, [f"{r.event} {r.action}" for r in read_journal(journal.path)]
 
     return run
@@ -129,8 +133,10 @@ def test_a_restart_that_fails_keeps_what_carries_the_traffic(undo: Callable[...,
 
 
 def test_a_preparation_that_failed_is_made_good_by_the_end_of_what_it_prepared(undo: Callable[..., Any]) -> None:
-    undone, _, records = undo({"unbridge": OSError("x"), "release_live_restore": OSError("y")})
+    undone, host, records = undo({"unbridge": OSError("x"), "release_live_restore": OSError("y")})
     assert undone.is_complete
+    assert {report.state for report in host.progress.reports} == {"reverted"}
+    assert not any(report.error for report in host.progress.reports)
     assert records[-2:] == ["reverted unbridge", "reverted release_live_restore"]
 
 

@@ -159,7 +159,6 @@ def test_somebody_who_uses_ipv6_loopback_is_refused_when_known_and_warned_of_whe
         ({"userland_proxy": None}, "proxy-unknown"),
         ({"command_line": ("/usr/sbin/dockerd", "--userland-proxy=true")}, "flag"),
         ({"command_line": ("/usr/sbin/dockerd", "--live-restore=false")}, "live-restore"),
-        ({"command_line": ("/usr/sbin/dockerd", "--config-file", "/etc/other.json")}, "config-file"),
     ],
 )
 def test_an_engine_that_cannot_be_switched_safely_is_refused_with_a_cure(facts_of, plan_for, changes, code):
@@ -183,6 +182,7 @@ def test_containers_may_be_stopped_when_the_spec_says_so(facts_of, plan_for):
     [
         ({"is_symlink": True, "symlink_target": "/srv/daemon.json"}, "daemon-json-symlink"),
         ({"problem": "1:3: not JSON"}, "daemon-json-invalid"),
+        ({"is_the_engines": False}, "config-file"),
     ],
 )
 def test_a_daemon_json_that_cannot_be_edited_is_refused(facts_of, plan_for, changes, code):
