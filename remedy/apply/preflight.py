@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,6 @@ from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
 from remedy.errors import (
     InputError,
-    MissingExtraError,
     MissingToolError,
     PermissionNeededError,
     RefusedError,
@@ -140,8 +138,9 @@ def _prove_writable(path: Path, size: int) -> None:
 
 def _check_writer(backend: FirewallBackend) -> None:
     if backend is FirewallBackend.IPTABLES_LEGACY:
-        if importlib.util.find_spec("iptc") is None:
-            raise MissingExtraError("legacy", "writing rules on an iptables-legacy host")
+        from remedy.firewall.legacy_table import libiptc
+
+        libiptc(4)  # as the writer does: installed is not enough, it has to find its C libraries
     elif shutil.which("nft") is None:
         raise MissingToolError(
             "the program 'nft' is not installed",
