@@ -54,7 +54,7 @@ def without_ruleset(facts: HostFacts, name: RulesetName) -> HostFacts:
 def with_userland_proxy(facts: HostFacts, *, on: bool) -> HostFacts:
     """After a restart of the engine with the proxy on or off, containers living through it (live-restore).
 
-    hairpin_mode stays as it is, as the engine sets it only for containers that start. Foreign rules and sysctls too;
+    hairpin_mode stays as it is, as the engine sets it only for containers that start. Foreign rules stay as they are;
     route_localnet and bridge-nf-call-iptables, which the engine sets while the proxy is off, are never set back.
     Which containers get an IPv6 proxy again is not in the facts of all engines; see proxy_sockets.
     """

@@ -1,7 +1,8 @@
 """The engine's iptables rules as it would write them with the userland proxy on or off, from those that are there.
 
-Foreign rules stay where they are. Sources: moby's iptablesdoc and the rules of 20.10, 26.1, 28.5 and 29.7 as read
-from hosts that went from one setting to the other.
+Foreign rules stay as they are and in their order; the engine puts some of its own before or behind them at each start.
+Sources: moby's iptablesdoc, and the rules of 20.10, 26.1, 28.5 and 29.7 on hosts that went from one setting to the
+other, with foreign rules on both sides of the engine's (not of 29.7, which is taken to be as 28.5 there).
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from remedy.paths.engine_versions import (
 
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _JUMP = "-m addrtype --dst-type LOCAL -j DOCKER"
+_PREROUTING = re.compile(rf"-A PREROUTING {_JUMP}")
 _OUTPUT = re.compile(rf"-A OUTPUT (?:! -d \S+ )?{_JUMP}")
 _RETURN = re.compile(r"-A DOCKER -i \S+ -j RETURN")
 _OTHER_BRIDGE = re.compile(r" ! -i \S+")
 _FROM_HOST = re.compile(r"-A POSTROUTING -o (\S+) -m addrtype --src-type LOCAL -j (?:MASQUERADE|SNAT --to-source \S+)")
 _ITSELF = re.compile(r"-A POSTROUTING -s (\S+) -d \1 -p (\w+) -m \2 --dport \d+ -j MASQUERADE")
-_OUTWARD = re.compile(r"-A POSTROUTING -s \S+ ! -o (\S+) -j (?:MASQUERADE|SNAT --to-source \S+)")
+_FORWARD_SINCE_28 = ("-A FORWARD -j DOCKER-USER", "-A FORWARD -j DOCKER-FORWARD")
+_FORWARD_BEFORE_28 = ("-A FORWARD -j DOCKER-ISOLATION-STAGE-1",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,14 @@ class ProxyInIptables:
         rules = EditableRules(text)
         if not any(_OUTPUT.fullmatch(rule) for rule in rules.rules("nat", "OUTPUT")):
             return text
-        rules.put("nat", "OUTPUT", [self._output(rule, on=on) for rule in rules.rules("nat", "OUTPUT")])
+        rules.put("nat", "PREROUTING", _last(rules.rules("nat", "PREROUTING"), _PREROUTING))
+        output = _last(rules.rules("nat", "OUTPUT"), _OUTPUT)
+        rules.put("nat", "OUTPUT", [self._output(rule, on=on) for rule in output])
         rules.put("nat", "DOCKER", self._docker(rules.rules("nat", "DOCKER"), on=on))
         postrouting, docker = rules.rules("nat", "POSTROUTING"), rules.rules("nat", "DOCKER")
         rules.put("nat", "POSTROUTING", self._postrouting(postrouting, docker, on=on))
+        if rules.has_chain("filter", "FORWARD"):
+            rules.put("filter", "FORWARD", _forward(rules.rules("filter", "FORWARD")))
         return rules.text
 
     def _output(self, rule: str, *, on: bool) -> str:
@@ -77,9 +84,9 @@ class ProxyInIptables:
             if not masquerades_itself_with_proxy(self.version):
                 kept = [rule for rule in kept if not _ITSELF.fullmatch(rule)]
             return kept
-        for bridge in self.bridges.names:
-            if not any(self._is_from_host(rule, bridge) for rule in kept):
-                kept.insert(_before(kept, bridge), self._from_host(bridge))
+        # On top of all, before foreign rules; those of the containers' ports behind them.
+        missing = (b for b in self.bridges.names if not any(self._is_from_host(rule, b) for rule in kept))
+        kept = [*(self._from_host(bridge) for bridge in missing), *kept]
         itself = dict.fromkeys(
             f"-A POSTROUTING -s {to.to_address}/{to.to_address.max_prefixlen} "
             f"-d {to.to_address}/{to.to_address.max_prefixlen} "
@@ -98,7 +105,12 @@ class ProxyInIptables:
         return f"-A POSTROUTING -o {bridge} -m addrtype --src-type LOCAL -j {target}"
 
 
-def _before(rules: list[str], bridge: str) -> int:
-    """Where the engine inserts a network's rule: just before the one that it inserted a moment ago, or on top."""
-    outward = (_OUTWARD.fullmatch(rule) for rule in rules)
-    return next((index for index, found in enumerate(outward) if found and found[1] == bridge), 0)
+def _last(rules: tuple[str, ...], is_engines: re.Pattern[str]) -> list[str]:
+    """With the engine's jump at the end of the chain, behind foreign rules: it is deleted and appended."""
+    return [*(r for r in rules if not is_engines.fullmatch(r)), *(r for r in rules if is_engines.fullmatch(r))]
+
+
+def _forward(rules: tuple[str, ...]) -> list[str]:
+    """With those jumps on top that the engine deletes and inserts; the rules of each network stay where they are."""
+    moved = _FORWARD_SINCE_28 if _FORWARD_SINCE_28[1] in rules else _FORWARD_BEFORE_28
+    return [*(r for r in moved if r in rules), *(r for r in rules if r not in moved)]

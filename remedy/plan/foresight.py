@@ -68,6 +68,9 @@ def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:
     if not action.restart:
         return written
     switched = with_userland_proxy(written, on=action.target)
+    if action.ruleset.redirects:
+        # The engine has put its own rules in front of the bridging accept, and the guard that one in front again.
+        switched = with_ruleset(switched, action.ruleset)
     return switched if action.live_restore else with_containers_restarted(switched)
 
 

@@ -14,6 +14,7 @@ from remedy.captures.score import score
 from remedy.facts.model import HostFacts
 from remedy.firewall.engine_rules import is_engine_rule
 from remedy.firewall.iptables_save import parse
+from remedy.firewall.saved_edit import EditableRules
 from remedy.paths.hypothesis import with_containers_restarted, with_hairpin_mode, with_userland_proxy
 from remedy.paths.walk import Datapath
 
@@ -110,6 +111,41 @@ def test_foreign_rules_stay_where_they_are(name):
     changed = known.model_copy(update={"firewall": known.firewall.model_copy(update={"tables": tables})})
     assert rule in foreign(changed)[0]
     assert foreign(with_userland_proxy(changed, on=False)) == foreign(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "forward"),
+    [
+        ("20.10.24-iptables-proxy-on", ["DOCKER-ISOLATION-STAGE-1", "first", "DOCKER-USER"]),
+        ("28.5.2-iptables-proxy-on", ["DOCKER-USER", "DOCKER-FORWARD", "first", "last"]),
+    ],
+)
+def test_the_engine_puts_its_rules_around_foreign_ones_as_measured(name, forward):
+    known = facts(name)
+    rules = EditableRules(known.firewall.tables[0].text)
+    for table, chain in AROUND:
+        first, last = (f"-A {chain} -p 9{n} -m comment --comment {word} -j ACCEPT" for n, word in enumerate(ENDS))
+        rules.put(table, chain, [first, *rules.rules(table, chain), last])
+    saved = known.firewall.tables[0].model_copy(update={"text": rules.text})
+    tables = (saved, *known.firewall.tables[1:])
+    changed = known.model_copy(update={"firewall": known.firewall.model_copy(update={"tables": tables})})
+    after = EditableRules(with_userland_proxy(changed, on=False).firewall.tables[0].text)
+    words = {place: [word_of(rule) for rule in after.rules(*place)] for place in AROUND}
+    assert words["nat", "PREROUTING"] == words["nat", "OUTPUT"] == ["first", "last", "DOCKER"]
+    postrouting = words["nat", "POSTROUTING"]
+    assert postrouting[:3] == ["MASQUERADE", "MASQUERADE", "first"]
+    assert (postrouting[-1] == "last") is name.startswith("20.10")  # later engines append a port's own then
+    assert words["filter", "FORWARD"][: len(forward)] == forward
+
+
+AROUND = (("nat", "PREROUTING"), ("nat", "OUTPUT"), ("nat", "POSTROUTING"), ("filter", "FORWARD"))
+ENDS = ("first", "last")
+
+
+def word_of(rule: str) -> str:
+    found = re.search(r"--comment (\w+)", rule) or re.search(r"-j (\S+)", rule)
+    assert found is not None
+    return found[1]
 
 
 # --- what the comparison leaves out --------------------------------------------------------------------------------
