@@ -128,6 +128,8 @@ def connections_that_differ(host: Host, predicted: HostFacts) -> list[str]:
         answer = run_in_network_namespace(pids[source], lambda: connect(to))
         return None if answer.worked is verdict.reachable else f"{source} -> {to}: {answer} but {verdict}"
 
+    # It may still know an earlier owner of the address, and ask again only after seconds.
+    host.external.run(["ip", "neigh", "flush", "all"], check=False)
     # The external machine's own 127.0.0.1 is another, and it knows no way to the engine's networks.
     outside = {host.address, host.address6}
     asked = [
