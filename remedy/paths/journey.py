@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from remedy.facts.model import Address
+from remedy.host.sysctls import conf_name
 from remedy.netfilter.evaluate import Firewall, Hit, Translation
 from remedy.netfilter.packet import CtState, Flow, Packet
 from remedy.netfilter.rules import Accept, Hook, Masquerade, Notrack
@@ -212,7 +213,7 @@ class Journey:
         if source.version == 6:
             raise Lost("no-answer", "host", "a packet from ::1 does not leave the host", "there is no route_localnet")
         if not self._has_localnet(interface):
-            why = f"net.ipv4.conf.{interface}.route_localnet = 0"
+            why = f"{conf_name(interface, 'route_localnet')} = 0"
             raise Lost("no-answer", "host", f"a packet from {source} does not leave by {interface}", why)
 
     def _received(self, packet: Packet) -> Arrival:
@@ -247,17 +248,17 @@ class Journey:
                 raise Lost("no-answer", "host", f"::1 arrives on {interface}", "the kernel drops it")
             return
         if (flow.destination.is_loopback or flow.source.is_loopback) and not self._has_localnet(interface):
-            why = f"net.ipv4.conf.{interface}.route_localnet = 0"
+            why = f"{conf_name(interface, 'route_localnet')} = 0"
             raise Lost("no-answer", "host", f"a loopback address arrives on {interface}", why)
         is_own = self.topology.host.routing.owns(flow.source)
         if is_own and not flow.source.is_loopback and not self._is_set("accept_local", interface):
-            why = f"net.ipv4.conf.{interface}.accept_local = 0"
+            why = f"{conf_name(interface, 'accept_local')} = 0"
             raise Lost("no-answer", "host", f"its own address {flow.source} arrives on {interface}", why)
         self._check_reverse_path(packet, interface)
 
     def _check_reverse_path(self, packet: Packet, interface: str) -> None:
         # The larger of conf.all and conf.INTERFACE counts (Documentation/networking/ip-sysctl.rst).
-        level = max(int(self.topology.sysctl(f"net.ipv4.conf.{name}.rp_filter")) for name in ("all", interface))
+        level = max(int(self.topology.sysctl(conf_name(name, "rp_filter"))) for name in ("all", interface))
         if level == 0 or packet.flow.source.is_loopback:
             return
         if self.topology.arrives_by_its_way_back(packet, strict=level == 1) is False:
@@ -266,9 +267,8 @@ class Journey:
 
     def _check_forwarding(self, packet: Packet) -> None:
         interface = packet.in_interface or LOOPBACK
-        family = "ipv4" if packet.family == 4 else "ipv6"
         default = self.topology.sysctl("net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding")
-        name = f"net.{family}.conf.{interface}.forwarding"
+        name = conf_name(interface, "forwarding", family=packet.family)
         if self.topology.sysctl(name, default) == "0":
             raise Lost("no-answer", "host", "the host does not forward", f"{name} = 0")
 
@@ -392,4 +392,4 @@ class Journey:
 
     def _is_set(self, setting: str, interface: str) -> bool:
         # conf.all or conf.INTERFACE (IN_DEV_ORCONF, linux/inetdevice.h).
-        return any(self.topology.sysctl(f"net.ipv4.conf.{name}.{setting}") == "1" for name in ("all", interface))
+        return any(self.topology.sysctl(conf_name(name, setting)) == "1" for name in ("all", interface))

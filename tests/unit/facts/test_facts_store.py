@@ -194,7 +194,7 @@ def test_every_setting_that_decides_about_a_packet_is_read(tmp_path: Path, monke
     for name in wanted:
         (tmp_path / name.replace(".", "/")).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name.replace(".", "/")).write_text("1\n")
-    monkeypatch.setattr("remedy.facts.sysctls.ROOT", tmp_path)
+    monkeypatch.setattr("remedy.facts.sysctls.PROC_SYS", tmp_path)
     assert read_sysctls(["docker0"]) == dict.fromkeys(wanted, "1")
 
 
