@@ -130,7 +130,7 @@ def test_before_29_the_same_consumer_is_refused_with_the_rule_that_drops_it(capt
 def test_a_consumer_whose_way_cannot_be_told_is_a_warning_that_quotes_the_rule(capture, plan_for):
     facts = capture("28.5.2-iptables-proxy-on")
     four, six = facts.firewall.tables
-    rule = "-A FORWARD -m teleport --beam up -j DROP"
+    rule = "-A DOCKER-USER -m teleport --beam up -j DROP"
     text = four.text.replace("-A FORWARD -j DOCKER-USER\n", f"{rule}\n-A FORWARD -j DOCKER-USER\n")
     tables = (four.model_copy(update={"text": text}), six)
     odd = facts.model_copy(update={"firewall": facts.firewall.model_copy(update={"tables": tables})})
