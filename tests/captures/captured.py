@@ -9,7 +9,7 @@ from remedy.captures.facts import load_capture
 from remedy.captures.files import CaptureFiles, capture_name, find_captures, read_capture
 from remedy.facts.model import HostFacts
 
-DIRECTORY = Path(__file__).parents[2] / "captures"
+DIRECTORY = Path(__file__).parent
 NAMES = tuple(capture_name(path) for path in find_captures(DIRECTORY))
 VARIANT = "28.5.2-iptables-proxy-on-variant"
 
