@@ -11,15 +11,29 @@ from remedy.netfilter.rules import RuleTable
 
 
 def rule_tables(facts: HostFacts) -> tuple[RuleTable, ...]:
-    """iptables' tables of both variants and families, and nft's own. Raises InputError for text out of form."""
-    return tuple(_tables(facts))
+    """iptables' tables of both variants and families, and nft's own. Raises InputError for text out of form.
+
+    The order is that in which the kernel calls base chains of the same priority: the one that was registered last
+    comes first (net/netfilter/core.c, nf_hook_entries_grow), and of two nat chains the first one translates.
+    """
+    named = [*_iptables_tables(facts), *_nft_tables(facts)]
+    made = {name: number for number, name in enumerate(facts.firewall.nft_tables)}
+    # The kernel does not say when a legacy table was made.
+    newest_first = sorted(named, key=lambda each: -made.get(each[0], len(made)))
+    return tuple(table for _, table in newest_first)
 
 
-def _tables(facts: HostFacts) -> Iterator[RuleTable]:
+def _iptables_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
     for tables in facts.firewall.tables:
-        yield from tables_from_iptables(tables.text, tables.family, tables.variant, {})
+        family = "ip" if tables.family == 4 else "ip6"
+        for table in tables_from_iptables(tables.text, tables.family, tables.variant, {}):
+            own_name = table.name.rpartition(" ")[2]
+            yield (f"{family} {own_name}" if tables.variant == "nft" else "legacy"), table
+
+
+def _nft_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
     indices = {link.index: link.name for space in facts.namespaces if space.is_host for link in space.links}
     for name, items in facts.firewall.nft_json.items():
         table = table_from_nft(name, items, indices)
         if table is not None:
-            yield table
+            yield name, table
