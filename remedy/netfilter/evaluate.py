@@ -15,6 +15,7 @@ from typing import Literal
 
 from remedy.facts.model import Address
 from remedy.netfilter.matches import READ, Field, FieldMatch, Surroundings, Value
+from remedy.netfilter.needs import needs_conntrack
 from remedy.netfilter.packet import CtState, Packet
 from remedy.netfilter.rules import (
     Accept,
@@ -41,7 +42,6 @@ from remedy.netfilter.rules import (
     VerdictMap,
     When,
 )
-from remedy.netfilter.tracking import needs_conntrack
 
 CONNTRACK_PRIORITY = -200
 # Where translations take effect (linux/netfilter_ipv4.h, NF_IP_PRI_NAT_DST and _SRC).
@@ -165,17 +165,17 @@ class Firewall:
         self._host = host
         self._hooks: dict[tuple[int, Hook], list[tuple[BaseChain, Mapping[str, _IndexedChain]]]] = {}
         self.tables = tuple(tables)
+        self._tracked = {family for table in self.tables if needs_conntrack(table) for family in table.families}
         for table in self.tables:
             chains = {name: _IndexedChain(chain) for name, chain in table.chains.items()}
             for base in table.base_chains:
                 for family in table.families:
                     self._hooks.setdefault((family, base.hook), []).append((base, chains))
-        self._tracked = {family for table in self.tables if needs_conntrack(table) for family in table.families}
         for called in self._hooks.values():
             called.sort(key=lambda each: each[0].priority)
 
     def tracks(self, family: int) -> bool:
-        """Whether conntrack watches this family's packets."""
+        """Whether conntrack watches this family's packets: it does as soon as one rule of the family needs it."""
         return family in self._tracked
 
     def run(self, hook: Hook, packet: Packet, settle: Settle, *, translates: bool) -> Outcome:

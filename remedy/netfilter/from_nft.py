@@ -21,6 +21,7 @@ from remedy.netfilter.matches import (
     ReversePathMatch,
     SetMatch,
     StateMatch,
+    TcpFlagsMatch,
     UnknownMatch,
     Value,
     Values,
@@ -30,6 +31,7 @@ from remedy.netfilter.rules import (
     Accept,
     BaseChain,
     Chain,
+    CopyMark,
     Dnat,
     Drop,
     Hook,
@@ -145,7 +147,7 @@ def _item(item: Mapping[str, Json], sets: _Sets) -> list[Match] | Statement:
     try:
         return _condition(kind, value, sets) or _statement(kind, value, sets)
     except (_NotKnown, ValueError, KeyError, TypeError, IndexError):
-        if kind in ("match", "limit", "quota", "connlimit"):
+        if kind == "match":
             return [UnknownMatch(_text(item))]
         return UnknownStatement(_text(item))
 
@@ -154,11 +156,15 @@ def _item(item: Mapping[str, Json], sets: _Sets) -> list[Match] | Statement:
 
 
 def _condition(kind: str, value: Json, sets: _Sets) -> list[Match] | None:
-    if kind == "limit":
+    if kind in _BY_CHANCE:
         return [Perhaps(_text({kind: value}))]
     if kind != "match":
         return None
     left, op, right = value["left"], value["op"], value["right"]
+    if _is_by_chance(left):
+        return [Perhaps(_text({kind: value}))]
+    if _is_tcp_flags(left):
+        return [_tcp_flags(left, op, right)]
     if isinstance(left, Mapping) and "fib" in left:
         return [_fib(left["fib"], op, right)]
     if isinstance(left, Mapping) and left.get("ct", {}).get("key") in ("state", "status"):
@@ -171,6 +177,62 @@ def _condition(kind: str, value: Json, sets: _Sets) -> list[Match] | None:
     return [*expression.demands, FieldMatch(expression.fields[0], values, negated, expression.mask)]
 
 
+_BY_CHANCE = ("limit", "quota", "connlimit", "ct count")
+# What facts cannot tell of a connection, or what differs from packet to packet.
+_META_BY_CHANCE = frozenset(
+    {"skuid", "skgid", "cgroup", "random", "time", "day", "hour", "length", "cpu", "rtclassid", "priority"}
+)
+
+
+def _is_by_chance(left: Json) -> bool:
+    match left:
+        case {"meta": {"key": key}}:
+            return key in _META_BY_CHANCE
+        case {"numgen": _} | {"socket": _} | {"osf": _} | {"rt": _}:
+            return True
+        case {"ct": {"key": key}}:
+            return key in ("bytes", "packets", "avgpkt", "expiration")
+        case _:
+            return False
+
+
+def _is_tcp_flags(left: Json) -> bool:
+    match left:
+        case {"payload": {"protocol": "tcp", "field": "flags"}}:
+            return True
+        case {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, _]}:
+            return True
+        case _:
+            return False
+
+
+def _tcp_flags(left: Json, op: str, right: Json) -> Match:
+    """`tcp flags syn` and `tcp flags & (syn | ack) == syn`; "in" means: any of these."""
+    words = _flags(right)
+    if "&" in left and op in ("==", "!="):
+        return TcpFlagsMatch(_flags(left["&"][1]), words, op == "!=")
+    if "&" not in left and op == "in":
+        return TcpFlagsMatch(words, frozenset(), negated=True)
+    if "&" not in left and op == "==":
+        return TcpFlagsMatch(_ALL_FLAGS, words)
+    raise _NotKnown
+
+
+_ALL_FLAGS = frozenset({"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECN", "CWR"})
+
+
+def _flags(value: Json) -> frozenset[str]:
+    match value:
+        case 0:
+            return frozenset()
+        case str():
+            return frozenset({value.upper()})
+        case [*parts] | {"|": [*parts]}:
+            return frozenset(flag for part in parts for flag in _flags(part))
+        case _:
+            raise _NotKnown
+
+
 _META = {
     "iifname": Field.IN_INTERFACE,
     "oifname": Field.OUT_INTERFACE,
@@ -179,8 +241,9 @@ _META = {
     "l4proto": Field.PROTOCOL,
     "mark": Field.MARK,
     "nfproto": Field.FAMILY,
+    "protocol": Field.FAMILY,
 }
-_CT = {"mark": Field.CT_MARK, "direction": Field.CT_DIRECTION}
+_CT = {"mark": Field.CT_MARK, "direction": Field.CT_DIRECTION, "state": Field.CT_STATE}
 _CT_ORIGINAL = {
     "saddr": Field.ORIGINAL_SOURCE,
     "ip saddr": Field.ORIGINAL_SOURCE,
@@ -302,7 +365,9 @@ def _single(field: Field, item: Json, sets: _Sets) -> Value | Values:
     if field is Field.PROTOCOL:
         return _NUMBER_OF_PROTOCOL.get(item, str(item)) if isinstance(item, int) else _protocol(str(item))
     if field is Field.FAMILY:
-        return {"ipv4": 4, "ipv6": 6, 2: 4, 10: 6}[item]
+        return {"ipv4": 4, "ipv6": 6, 2: 4, 10: 6, "ip": 4, "ip6": 6, 0x0800: 4, 0x86DD: 6}[item]
+    if field is Field.CT_STATE:
+        return str(item).upper()
     if field is Field.CT_DIRECTION:
         return {"original": "ORIGINAL", "reply": "REPLY", 0: "ORIGINAL", 1: "REPLY"}[item]
     return _number(field, item)
@@ -339,7 +404,14 @@ def _fib(fib: Mapping[str, Json], op: str, right: Json) -> Match:
 
 # --- statements --------------------------------------------------------------------------------------------------
 
-_WITHOUT_CONSEQUENCE = ("counter", "log", "comment", "meter", "set", "flow", "ct helper", "ct timeout", "continue")
+_WITHOUT_CONSEQUENCE = frozenset(
+    {"counter", "log", "comment", "meter", "set", "flow", "ct helper", "ct timeout", "ct expectation", "continue"}
+    | {"last", "secmark", "map"}
+)
+# Fields of packet or connection that may be set, and nothing here hangs on them.
+_HARMLESS_MANGLING = ("tcp option", "ip option")
+_HARMLESS_META = frozenset({"priority", "nftrace", "pkttype"})
+_HARMLESS_PAYLOAD = frozenset({"dscp", "ecn", "ttl", "hoplimit", "flowlabel"})
 _PLAIN: dict[str, Statement] = {
     "accept": Accept(),
     "drop": Drop(),
@@ -368,7 +440,7 @@ def _statement(kind: str, value: Json, sets: _Sets) -> Statement:
         case "vmap", {"key": key, "data": data}:
             return _verdict_map(_left(key), data, sets)
         case "mangle", {"key": key, "value": new}:
-            return _mark(key, new)
+            return Nothing(_text({kind: value})) if _is_harmless(key) else _mark(key, new)
         case _:
             raise _NotKnown
 
@@ -413,10 +485,27 @@ def _verdict_map(expression: _Expression, data: Json, sets: _Sets) -> Statement:
     return When(expression.demands, (found,)) if expression.demands else found
 
 
+def _is_harmless(key: Json) -> bool:
+    match key:
+        case {"meta": {"key": name}}:
+            return name in _HARMLESS_META
+        case {"payload": {"field": name}}:
+            return name in _HARMLESS_PAYLOAD
+        case {"ct": {"key": name}}:
+            return name in ("label", "helper", "event")
+        case _:
+            return any(name in key for name in _HARMLESS_MANGLING)
+
+
+_PACKET_MARK, _CONNECTION_MARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
+
+
 def _mark(key: Json, new: Json) -> Statement:
-    is_connection = key == {"ct": {"key": "mark"}}
-    if key != {"meta": {"key": "mark"}} and not is_connection:
+    is_connection = key == _CONNECTION_MARK
+    if key != _PACKET_MARK and not is_connection:
         raise _NotKnown
+    if new == (_PACKET_MARK if is_connection else _CONNECTION_MARK):
+        return CopyMark(to_connection=is_connection)
     if isinstance(new, int):
         return SetMark(new, is_connection=is_connection)
     match new:
