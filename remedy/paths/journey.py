@@ -29,6 +29,14 @@ FORWARDING_STATE = 3  # of a bridge port (linux/if_bridge.h, BR_STATE_FORWARDING
 REFUSALS = frozenset({"tcp-reset", "icmp-port-unreachable", "icmp6-port-unreachable", "icmpv6-port-unreachable"})
 
 
+# What a datagram's sender does not hear of: no hard errors (net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c,
+# tab_unreach). icmp-proto-unreachable and the prohibitions are.
+SOFT_ERRORS = frozenset(
+    {"icmp-net-unreachable", "icmp-host-unreachable", "icmp-no-route", "icmp-addr-unreachable"}
+    | {"icmp6-no-route", "icmp6-addr-unreachable"}
+)
+
+
 class Lost(Exception):
     """The packet does not arrive; failure is what its sender notices."""
 
@@ -148,6 +156,7 @@ class Journey:
 
     def _redirected_on_bridge(self, sender: Attachment, packet: Packet) -> Arrival:
         """After a DNAT in bridge netfilter: to another port of the bridge as a frame, else up to the IP layer."""
+        self._check_martians(packet)  # ip_route_input() is asked here (br_netfilter_hooks.c)
         route = self._route(packet)
         if route.kind != "unicast" or route.interface != sender.bridge:
             return self._routed(replace(packet, in_port=None))
@@ -225,11 +234,20 @@ class Journey:
         if route.is_local:
             packet = self._hook(Hook.INPUT, packet)
             return Arrival(self.topology.host, packet, packet.in_interface or LOOPBACK)
-        if route.kind != "unicast":
-            raise Lost("unreachable", "host", f"no route to {packet.flow.destination}", route.kind)
         self._check_forwarding(packet)
+        if route.kind != "unicast":
+            raise Lost(self._failure_of(route), "host", f"no route to {packet.flow.destination}", route.kind)
         packet = self._hook(Hook.FORWARD, replace(packet, out_interface=route.interface))
         return self._leave(packet, route)
+
+    def _failure_of(self, route: RouteTo) -> Failure:
+        """What a client elsewhere notices of a packet that the host has no way for.
+
+        A blackhole is silent, and so is a broadcast; the rest is told by ICMP, which a datagram's sender does not
+        hear of: "network unreachable" is no hard error (net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c).
+        """
+        is_silent = self.is_reply or route.kind in ("blackhole", "broadcast") or self.connection.protocol != "tcp"
+        return "no-answer" if is_silent else "unreachable"
 
     def _route(self, packet: Packet) -> RouteTo:
         return self.topology.host.routing.lookup(
@@ -266,10 +284,13 @@ class Journey:
             raise Lost("no-answer", "host", f"the way back to {packet.flow.source} is another", why)
 
     def _check_forwarding(self, packet: Packet) -> None:
-        interface = packet.in_interface or LOOPBACK
-        default = self.topology.sysctl("net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding")
-        name = conf_name(interface, "forwarding", family=packet.family)
-        if self.topology.sysctl(name, default) == "0":
+        if packet.family == 6:
+            # IPv6 asks one setting for all interfaces (net/ipv6/ip6_output.c, ip6_forward).
+            name, value = "net.ipv6.conf.all.forwarding", self.topology.sysctl("net.ipv6.conf.all.forwarding")
+        else:
+            name = conf_name(packet.in_interface or LOOPBACK, "forwarding")
+            value = self.topology.sysctl(name, self.topology.sysctl("net.ipv4.ip_forward"))
+        if value == "0":
             raise Lost("no-answer", "host", "the host does not forward", f"{name} = 0")
 
     def _leave(self, packet: Packet, route: RouteTo) -> Arrival:
@@ -298,6 +319,10 @@ class Journey:
         return self._delivered(receiver, packet)
 
     def _out_of_the_host(self, packet: Packet, interface: str) -> Arrival:
+        network = self.topology.network_without_way(packet.flow.destination)
+        if network is not None:
+            what = f"{packet.flow.destination} is on the network {network}, to which the host has no way"
+            raise Lost("no-answer", "host", what, f"it leaves by {interface}, and nobody there has it")
         self._tell("host", f"leaves by {interface}")
         return Arrival(None, packet, interface)
 
@@ -336,10 +361,11 @@ class Journey:
         return self.connection.translate(packet, found, address)
 
     def _masquerade_address(self, packet: Packet) -> Address:
-        route = self._route(packet)
-        own = self.topology.host.routing.source_for(
-            packet.out_interface or "", route.next_hop or packet.flow.destination
-        )
+        # IPv4 asks by the next hop, IPv6 by the destination (net/netfilter/nf_nat_masquerade.c).
+        to = packet.flow.destination
+        if packet.family == 4:
+            to = self._route(packet).next_hop or to
+        own = self.topology.host.routing.source_for(packet.out_interface or "", to)
         if own is None:
             raise Lost("no-answer", "host", f"masquerade finds no address on {packet.out_interface}")
         return own
@@ -357,6 +383,8 @@ class Journey:
         failure: Failure = "no-answer"
         if answer and not self.is_reply:
             failure = "refused" if answer in REFUSALS else "unreachable"
+        if failure == "unreachable" and self.connection.protocol != "tcp" and answer in SOFT_ERRORS:
+            failure = "no-answer"
         what = f"rejected with {answer}" if answer else "dropped"
         raise Lost(failure, f"{rule.place} ({hook.value})", what, rule.text)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_network
 
 from remedy.facts.model import Address, NetNamespace, Route, RoutingRule, Subnet
+from remedy.paths.source_address import Candidate, source6
 
 LOCAL, MAIN, DEFAULT = "local", "main", "default"
 _LOOPBACK4 = ip_network("127.0.0.0/8")
@@ -55,6 +56,11 @@ class Routing:
         for item in space.addresses:
             entry = (item.address.ip, item.address.network, item.scope)
             self._by_interface.setdefault((item.interface, item.address.version), []).append(entry)
+        self._candidates6 = [
+            Candidate(item.address.ip, item.interface)
+            for item in space.addresses
+            if isinstance(item.address, IPv6Interface) and item.scope in ("global", "site")
+        ]
         self._broadcasts = {
             item.address.network.broadcast_address
             for item in space.addresses
@@ -144,11 +150,16 @@ class Routing:
         if route.kind == LOCAL:
             return RouteTo(LOCAL, "lo", to, to)
         next_hop = route.gateway or to
-        source = route.prefsrc or self.source_for(route.interface or "", next_hop)
+        source = route.prefsrc or self.source_for(route.interface or "", to if to.version == 6 else next_hop)
         return RouteTo("unicast", route.interface, next_hop, source)
 
     def source_for(self, interface: str, to: Address) -> Address | None:
-        """The address that packets to `to` get when they leave by the interface without one of their own."""
+        """The address that packets get when they leave by the interface without one of their own.
+
+        to: where they go; of IPv4 only the next hop counts (net/ipv4/devinet.c, inet_select_addr).
+        """
+        if isinstance(to, IPv6Address):
+            return source6(self._candidates6, interface, to)
         own = self._by_interface.get((interface, to.version), ())
         for address, network, _ in own:
             if to in network:
@@ -199,8 +210,3 @@ def _applies(rule: RoutingRule, to: Address, source: Address | None, mark: int, 
             case _:
                 raise UnknownRoute(f"routing rule {rule.priority} with {key} {value}")
     return True
-
-
-def parse_address(text: str) -> Address:
-    """An address from its text. Raises ValueError."""
-    return ip_address(text)

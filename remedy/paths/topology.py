@@ -83,6 +83,7 @@ class Topology:
         self.bridges |= {network.bridge for network in facts.networks if network.bridge}
         self.proxies = {proxy.pid: proxy for proxy in facts.docker_proxies}
         self.published = {(p.protocol, p.host_port) for c in facts.containers if c.is_running for p in c.ports}
+        self._bridge_subnets = [(s, n.name) for n in facts.networks if n.driver == "bridge" for s in n.subnets]
         self._attachments: dict[tuple[int, str], Attachment] = {}
         self._neighbours: dict[tuple[str, Address], Attachment] = {}
         self._attach()
@@ -114,6 +115,14 @@ class Topology:
     def neighbour(self, bridge: str, address: Address) -> Attachment | None:
         """Who answers for an address on a bridge."""
         return self._neighbours.get((bridge, address))
+
+    def network_without_way(self, address: Address) -> str | None:
+        """The bridge network whose subnet has the address; asked of what leaves the host, so it has no route there.
+
+        From 28 on a network in gateway mode "isolated" has no address on its bridge.
+        """
+        found = (name for subnet, name in self._bridge_subnets if address in subnet)
+        return next(found, None)
 
     def proxy_of(self, socket: ListeningSocket) -> DockerProxy | None:
         """The docker-proxy that a socket of the host belongs to."""

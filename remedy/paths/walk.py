@@ -6,7 +6,7 @@ connection that docker-proxy accepts is one of its own to the container, and wal
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from remedy.errors import InputError
@@ -49,13 +49,18 @@ class Datapath:
         self.topology = Topology(facts)
         self.firewall = Firewall(rule_tables(facts), self.topology)
 
-    def connect(self, source: str, to: HostPort, *, client_address: Address | None = None) -> Verdict:
+    def connect(
+        self, source: str, to: HostPort, *, client_address: Address | None = None, interface: str | None = None
+    ) -> Verdict:
         """How `source` (a container's name, `host`, `external`) reaches `to`.
 
         `container:NAME` means the container where its name is one of these words. client_address: of an external
-        client; without it, the host's default gateway stands for it. Raises UnknownSourceError.
+        client; without it, the host's default gateway stands for it. interface: where an external client comes in;
+        without it, where its answers leave. Raises UnknownSourceError.
         """
         client = self._client(source, to, client_address)
+        if interface is not None and client.space is None:
+            client = replace(client, interface=interface)
         return _Question(self, client, to, client_address).answer()
 
     def _client(self, source: str, to: HostPort, address: Address | None) -> _Client:
@@ -223,10 +228,14 @@ class _Question:
             return self._verdict(
                 reachable=verdict.reachable,
                 via="none" if verdict.reachable is False else "unknown",
-                failure=None if verdict.reachable is None else "refused",
+                failure=None if verdict.reachable is None else self._failure_behind_proxy(verdict.failure),
                 unknown_because=verdict.unknown_because,
             )
         return self._verdict(reachable=True, via="docker-proxy", by=verdict.by, source_seen=verdict.source_seen)
+
+    def _failure_behind_proxy(self, failure: Failure | None) -> Failure:
+        """What the client notices: it is connected, then closed when the server refuses; silence stays silence."""
+        return "no-answer" if failure == "no-answer" or self._to.protocol is not Protocol.TCP else "refused"
 
     def _check_datagram_answer(self, socket: ListeningSocket, flow: Flow) -> None:
         if self._to.protocol is Protocol.TCP or not socket.address.is_unspecified:
