@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from remedy.facts.model import HostFacts, Protocol
+from remedy.facts.model import HostFacts
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import CONTAINER_PREFIX, Datapath
 from remedy.truth.conntrack import Entries
+from remedy.truth.outside import CLIENT, CLIENT6
 from remedy.truth.prober import Seen
 from remedy.truth.questions import EXTERNAL, HOST, Question
 
@@ -46,7 +47,9 @@ def compare(facts: HostFacts, questions: Sequence[Question], seen: Sequence[Seen
     in_host = {container.name for container in facts.containers if container.id in host.containers} | {HOST, "outside"}
     for question, one in zip(questions, seen, strict=True):
         source = question.source if question.source in (HOST, EXTERNAL) else CONTAINER_PREFIX + question.source
-        verdict = datapath.connect(source, question.to, client_address=question.client)
+        verdict = datapath.connect(source, question.to, client_address=question.client, interface=question.interface)
+        if verdict.by == "outside" and question.to.address not in (CLIENT, CLIENT6):
+            continue  # it leaves the host for a machine that is not there
         to = question.to
         client = entries.of_client(to.protocol.value, one, to.address, to.port)
         goes_to_host = to.address in own or (to.address.is_loopback and question.source == HOST)
@@ -87,8 +90,3 @@ def _differences(verdict: Verdict, seen: Seen, entries: int | None, *, by_proxy:
     if entries is not None:
         pairs.append(("conntrack entries", verdict.conntrack_entries, entries))
     yield from (f"{what}: the model says {model}, in truth {truth}" for what, model, truth in pairs if model != truth)
-
-
-def is_datagram(question: Question) -> bool:
-    """Whether it is a question about UDP."""
-    return question.to.protocol is Protocol.UDP

@@ -37,7 +37,7 @@ def random_containers(
     names = ["bridge", *(network.name for network in networks)]
     homes = [*names, *chance.choices(names, k=2)]
     first = [_container(f"c{n}", home, names, chance, ports, ipv6=ipv6) for n, home in enumerate(homes)]
-    return (*first, *_sharing(chance, first, ports))
+    return (*first, *_sharing(chance, first))
 
 
 def _container(
@@ -81,7 +81,7 @@ def _address(kind: str) -> str | None:
     return str(addresses[kind]) if kind in addresses else None
 
 
-def _sharing(chance: random.Random, first: Sequence[Container], ports: Ports) -> Iterator[Container]:
+def _sharing(chance: random.Random, first: Sequence[Container]) -> Iterator[Container]:
     if chance.random() < 0.6:
         owner = chance.choice(first)
         yield Container(

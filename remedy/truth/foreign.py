@@ -83,7 +83,7 @@ def _ufw(ground: Ground) -> list[str]:
 
 
 def _own_nat(ground: Ground) -> list[str]:
-    target = ground.chance.choice([n for n in range(2, 5)])
+    target = ground.chance.randint(2, 4)
     return [
         f"iptables -t nat -A PREROUTING -d {HOST_ADDRESS}/32 -p tcp --dport {OWN_PORT} -j DNAT "
         f"--to-destination 172.17.0.{target}:8080",
@@ -118,6 +118,7 @@ def _goto(ground: Ground) -> list[str]:
         "iptables -N ops-end",
         f"iptables -I FORWARD -p tcp -m tcp --dport 8080 ! -s {ground.subnet()} -j ops",
         "iptables -A ops -p tcp --tcp-flags SYN,ACK,FIN,RST SYN -g ops-end",
+        "iptables -A ops -m conntrack --ctstate ESTABLISHED -j RETURN",
         "iptables -A ops -j DROP",
         f"iptables -A ops-end -m iprange --src-range {CLIENT_OTHER}-{CLIENT} -j RETURN",
         "iptables -A ops-end -m addrtype --src-type LOCAL -j ACCEPT",

@@ -20,6 +20,7 @@ from remedy.truth.outside import (
     HOST_ADDRESS6,
     HOST_OTHER,
     HOST_SECOND,
+    OTHER_CABLE,
     PORT,
 )
 
@@ -39,6 +40,13 @@ class Question:
     client: Address | None
     to: HostPort
     sort: tuple[str, str]
+
+    @property
+    def interface(self) -> str | None:
+        """By which cable a client outside sends."""
+        if self.source != EXTERNAL:
+            return None
+        return "eth2" if self.to.address in OTHER_CABLE else "eth1"
 
 
 def random_questions(facts: HostFacts, chance: random.Random, count: int) -> list[Question]:
@@ -63,14 +71,15 @@ def all_questions(facts: HostFacts) -> Iterator[Question]:
     for to, sort in sorted(_targets(facts), key=lambda each: (each[1], str(each[0]))):
         for name, client, kind in sources:
             if client is None or client.version == to.address.version:
-                if name == EXTERNAL and (to.address.is_loopback or to.port == PORT):
+                if name == EXTERNAL and (to.address.is_loopback or sort in ("outside", "nobody")):
                     continue
                 yield Question(name, client, to, (kind, sort))
 
 
 def _sources(facts: HostFacts) -> Iterator[tuple[str, Address | None, str]]:
     yield HOST, None, "host"
-    for number, address in enumerate((CLIENT, CLIENT_OTHER, CLIENT_ASKEW, CLIENT6)):
+    clients: tuple[Address, ...] = (CLIENT, CLIENT_OTHER, CLIENT_ASKEW, CLIENT6)
+    for number, address in enumerate(clients):
         yield EXTERNAL, address, f"external{number}"
     for space in facts.namespaces:
         if space.is_host:
@@ -103,13 +112,10 @@ def _targets(facts: HostFacts) -> Iterator[tuple[HostPort, str]]:
 def _host_places(host: NetNamespace) -> Iterator[tuple[Address, str]]:
     yield ip_address("127.0.0.1"), "loopback"
     yield ip_address("::1"), "loopback6"
-    for address, sort in (
-        (HOST_ADDRESS, "lan"),
-        (HOST_SECOND, "second"),
-        (HOST_OTHER, "other"),
-        (HOST_ADDRESS6, "lan6"),
-    ):
-        yield address, sort
+    yield HOST_ADDRESS, "lan"
+    yield HOST_SECOND, "second"
+    yield HOST_OTHER, "other"
+    yield HOST_ADDRESS6, "lan6"
     for found in host.addresses:
         if found.scope == "global" and found.interface not in ("lo", "eth0", "eth1", "eth2"):
             yield found.address.ip, "gateway" if found.address.version == 4 else "gateway6"

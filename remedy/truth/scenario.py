@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from remedy.lab.layout import ENGINES, FIREWALLS
@@ -50,7 +50,7 @@ class Scenario:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     changes: tuple[tuple[str, str], ...] = ()
-    late: Topology = Topology()
+    late: Topology = field(default_factory=Topology)
     features: tuple[str, ...] = ()
 
     @property
