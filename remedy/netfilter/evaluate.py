@@ -8,19 +8,18 @@ do not, `Undecided` names the rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from heapq import merge
+from dataclasses import dataclass
 from itertools import chain as chained
 from typing import Literal
 
 from remedy.facts.model import Address
-from remedy.netfilter.matches import READ, Field, FieldMatch, Surroundings, Value
+from remedy.netfilter.index import IndexedChain
+from remedy.netfilter.matches import READ, Surroundings
 from remedy.netfilter.needs import needs_conntrack
 from remedy.netfilter.packet import CtState, Packet
 from remedy.netfilter.rules import (
     Accept,
     BaseChain,
-    Chain,
     CopyMark,
     Dnat,
     Drop,
@@ -48,16 +47,6 @@ CONNTRACK_PRIORITY = -200
 NAT_PRIORITY = {Hook.PREROUTING: -100, Hook.OUTPUT: -100, Hook.INPUT: 100, Hook.POSTROUTING: 100, Hook.FORWARD: 1 << 31}
 MOST_UNCERTAIN = 6
 MOST_JUMPS = 64
-# Fields whose exact values lead to the few rules that can match, and how many values a rule may be filed under.
-_INDEXED = (
-    Field.DESTINATION,
-    Field.DESTINATION_PORT,
-    Field.SOURCE,
-    Field.OUT_INTERFACE,
-    Field.IN_INTERFACE,
-    Field.SOURCE_PORT,
-)
-_MOST_KEYS = 16
 
 
 class Undecided(Exception):
@@ -105,7 +94,7 @@ class Outcome:
 
 
 Settle = Callable[[Packet, Translation | None], Packet]
-Called = list[tuple[BaseChain, Mapping[str, "_IndexedChain"]]]
+Called = list[tuple[BaseChain, Mapping[str, "IndexedChain"]]]
 
 
 class _Fork(Exception):
@@ -115,59 +104,16 @@ class _Fork(Exception):
         self.rule = rule
 
 
-class _IndexedChain:
-    """A chain's rules, filed so that a packet meets only those that it could match."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.rules = chain.rules
-        self._always: list[int] = []
-        self._filed: dict[Field, dict[Value, list[int]]] = {}
-        for position, rule in enumerate(chain.rules):
-            found = _key_of(rule)
-            if found is None:
-                self._always.append(position)
-                continue
-            field, values = found
-            for value in values:
-                self._filed.setdefault(field, {}).setdefault(value, []).append(position)
-
-    def candidates(self, packet: Packet, host: Surroundings) -> Iterable[Rule]:
-        """The rules that the packet could match, in their order."""
-        if not self._filed:
-            return self.rules
-        lists = [self._always] if self._always else []
-        for field, by_value in self._filed.items():
-            value = READ[field](packet, host)
-            if value is not None and value in by_value:
-                lists.append(by_value[value])
-        positions = lists[0] if len(lists) == 1 else merge(*lists)
-        return (self.rules[position] for position in positions)
-
-
-def _key_of(rule: Rule) -> tuple[Field, frozenset[Value]] | None:
-    best = None
-    for match in rule.matches:
-        if not isinstance(match, FieldMatch) or match.negated or match.mask is not None or match.field not in _INDEXED:
-            continue
-        values = match.values
-        if values.ranges or values.prefixes or not 0 < len(values.exact) <= _MOST_KEYS:
-            continue
-        rank = _INDEXED.index(match.field)
-        if best is None or rank < best[0]:
-            best = rank, match.field, values.exact
-    return None if best is None else best[1:]
-
-
 class Firewall:
     """Every rule of one host, ready to be asked. Building it is linear in the rules."""
 
     def __init__(self, tables: Iterable[RuleTable], host: Surroundings) -> None:
         self._host = host
-        self._hooks: dict[tuple[int, Hook], list[tuple[BaseChain, Mapping[str, _IndexedChain]]]] = {}
+        self._hooks: dict[tuple[int, Hook], list[tuple[BaseChain, Mapping[str, IndexedChain]]]] = {}
         self.tables = tuple(tables)
         self._tracked = {family for table in self.tables if needs_conntrack(table) for family in table.families}
         for table in self.tables:
-            chains = {name: _IndexedChain(chain) for name, chain in table.chains.items()}
+            chains = {name: IndexedChain(chain) for name, chain in table.chains.items()}
             for base in table.base_chains:
                 for family in table.families:
                     self._hooks.setdefault((family, base.hook), []).append((base, chains))
@@ -222,7 +168,7 @@ class _Passage:
         is_settled = False
         for base, chains in called:
             if base.priority > CONNTRACK_PRIORITY and self._notrack:
-                packet = replace(packet, state=CtState.UNTRACKED)
+                packet = packet._replace(state=CtState.UNTRACKED)
             if base.priority > nat_priority and not is_settled:
                 packet, is_settled = self._settle(packet, self._translation), True
             if base.kind == "nat" and (not self._translates or self._translation is not None or self._notrack):
@@ -236,13 +182,13 @@ class _Passage:
             if refusal is not None:
                 return Outcome(packet, refusal, self._translation, self._notrack, tuple(self._hits))
         if self._notrack:
-            packet = replace(packet, state=CtState.UNTRACKED)
+            packet = packet._replace(state=CtState.UNTRACKED)
         if not is_settled:
             packet = self._settle(packet, self._translation)
         return Outcome(packet, None, self._translation, self._notrack, tuple(self._hits))
 
     def _chain(
-        self, chain: _IndexedChain, chains: Mapping[str, _IndexedChain], packet: Packet
+        self, chain: IndexedChain, chains: Mapping[str, IndexedChain], packet: Packet
     ) -> tuple[Statement | None, Packet]:
         """The verdict of a chain, None at its end; and the packet, which marks may have changed."""
         self._jumps += 1
@@ -270,7 +216,7 @@ class _Passage:
         return self._assumed[rule.place]
 
     def _statements(
-        self, rule: Rule, statements: Iterable[Statement], chains: Mapping[str, _IndexedChain], packet: Packet
+        self, rule: Rule, statements: Iterable[Statement], chains: Mapping[str, IndexedChain], packet: Packet
     ) -> tuple[Statement | None, Packet]:
         for statement in statements:
             verdict, packet = self._statement(rule, statement, chains, packet)
@@ -279,7 +225,7 @@ class _Passage:
         return None, packet
 
     def _statement(
-        self, rule: Rule, statement: Statement, chains: Mapping[str, _IndexedChain], packet: Packet
+        self, rule: Rule, statement: Statement, chains: Mapping[str, IndexedChain], packet: Packet
     ) -> tuple[Statement | None, Packet]:
         match statement:
             case Accept() | Drop() | Reject():
@@ -337,13 +283,13 @@ def _refusal(verdict: Statement | None) -> str | None:
 def _marked(packet: Packet, statement: SetMark | CopyMark) -> Packet:
     match statement:
         case SetMark(value, mask, is_connection=True):
-            return replace(packet, ct_mark=(packet.ct_mark & ~mask) ^ value)
+            return packet._replace(ct_mark=(packet.ct_mark & ~mask) ^ value)
         case SetMark(value, mask):
-            return replace(packet, mark=(packet.mark & ~mask) ^ value)
+            return packet._replace(mark=(packet.mark & ~mask) ^ value)
         case CopyMark(mask, to_connection=True):
-            return replace(packet, ct_mark=(packet.ct_mark & ~mask) | (packet.mark & mask))
+            return packet._replace(ct_mark=(packet.ct_mark & ~mask) | (packet.mark & mask))
         case CopyMark(mask):
-            return replace(packet, mark=(packet.mark & ~mask) | (packet.ct_mark & mask))
+            return packet._replace(mark=(packet.mark & ~mask) | (packet.ct_mark & mask))
 
 
 def _element_of(statement: VerdictMap, packet: Packet, host: Surroundings) -> Statement | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from remedy.facts.model import Address
 
@@ -21,8 +20,7 @@ class CtState(StrEnum):
     UNTRACKED = "UNTRACKED"
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """One direction of a connection: addresses and ports as they stand in the packet."""
 
     source: Address
@@ -35,8 +33,7 @@ class Flow:
         return Flow(self.destination, self.destination_port, self.source, self.source_port)
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):  # and no dataclass: every station of a journey makes another one, tuples quickest
     """The first packet of a connection, or the first answer to it (is_reply).
 
     original: the tuple of the connection's first packet, before any translation, which conntrack keeps.

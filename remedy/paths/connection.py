@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from remedy.facts.model import Address
 from remedy.netfilter.evaluate import Translation
@@ -64,13 +64,13 @@ class Connection:
         flow = packet.flow
         if found.kind in ("dnat", "redirect"):
             port = flow.destination_port if found.port is None else found.port
-            flow = replace(flow, destination=address or flow.destination, destination_port=port)
+            flow = flow._replace(destination=address or flow.destination, destination_port=port)
             self.is_dnated = True
         else:
-            flow = replace(flow, source=address or flow.source)
+            flow = flow._replace(source=address or flow.source)
             self.is_snated = True
         self.translated = flow
-        return replace(packet, flow=flow, is_dnated=self.is_dnated, is_snated=self.is_snated)
+        return packet._replace(flow=flow, is_dnated=self.is_dnated, is_snated=self.is_snated)
 
     def translated_back(self, hook: Hook, packet: Packet) -> Packet:
         """An answer after conntrack's turn at a hook: what the client sent to, and from, stands in it again."""
@@ -80,7 +80,7 @@ class Connection:
         original, translated = self.original, self.translated
         if hook in DESTINATION_HOOKS:
             if (flow.destination, flow.destination_port) == (translated.source, translated.source_port):
-                flow = replace(flow, destination=original.source, destination_port=original.source_port)
+                flow = flow._replace(destination=original.source, destination_port=original.source_port)
         elif (flow.source, flow.source_port) == (translated.destination, translated.destination_port):
-            flow = replace(flow, source=original.destination, source_port=original.destination_port)
-        return replace(packet, flow=flow)
+            flow = flow._replace(source=original.destination, source_port=original.destination_port)
+        return packet._replace(flow=flow)

@@ -6,7 +6,7 @@ net/bridge/br_netfilter_hooks.c and their IPv6 twins. Rules are asked as they st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from remedy.facts.model import Address
@@ -81,7 +81,7 @@ class Journey:
     def from_outside(self, flow: Flow, interface: str) -> Arrival:
         """Received on an interface of the host that leads to other machines."""
         self._tell("outside", f"{flow.source} sends to {flow.destination}:{flow.destination_port}")
-        return self._received(replace(self._packet(flow), in_interface=interface))
+        return self._received(self._packet(flow)._replace(in_interface=interface))
 
     def _packet(self, flow: Flow) -> Packet:
         flags = {"SYN", "ACK"} if self.is_reply else {"SYN"}
@@ -139,27 +139,27 @@ class Journey:
             raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", NOBODY)
         if not self._bridge_calls(packet.family):
             return self._switched(sender, receiver, packet)
-        packet = self._hook(Hook.PREROUTING, replace(packet, in_interface=bridge, in_port=sender.port.interface))
+        packet = self._hook(Hook.PREROUTING, packet._replace(in_interface=bridge, in_port=sender.port.interface))
         if packet.flow.destination != next_hop:
             return self._redirected_on_bridge(sender, packet)
         return self._forwarded_on_bridge(sender, receiver, packet)
 
     def _bridged_to_host(self, sender: Attachment, packet: Packet) -> Arrival:
         bridge, destination = sender.bridge, packet.flow.destination
-        packet = replace(packet, in_interface=bridge)
+        packet = packet._replace(in_interface=bridge)
         if not self._bridge_calls(packet.family):
             return self._received(packet)
-        packet = self._hook(Hook.PREROUTING, replace(packet, in_port=sender.port.interface))
+        packet = self._hook(Hook.PREROUTING, packet._replace(in_port=sender.port.interface))
         if packet.flow.destination != destination:
             return self._redirected_on_bridge(sender, packet)
-        return self._routed(replace(packet, in_port=None))
+        return self._routed(packet._replace(in_port=None))
 
     def _redirected_on_bridge(self, sender: Attachment, packet: Packet) -> Arrival:
         """After a DNAT in bridge netfilter: to another port of the bridge as a frame, else up to the IP layer."""
         self._check_martians(packet)  # ip_route_input() is asked here (br_netfilter_hooks.c)
         route = self._route(packet)
         if route.kind != "unicast" or route.interface != sender.bridge:
-            return self._routed(replace(packet, in_port=None))
+            return self._routed(packet._replace(in_port=None))
         receiver = self.topology.neighbour(sender.bridge, packet.flow.destination)
         if receiver is None:
             raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}")
@@ -169,8 +169,8 @@ class Journey:
     def _forwarded_on_bridge(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
         self._check_hop(sender, receiver)
         out_port = receiver.port.interface
-        packet = self._hook(Hook.FORWARD, replace(packet, out_interface=sender.bridge, out_port=out_port))
-        packet = self._hook(Hook.POSTROUTING, replace(packet, in_interface=None))
+        packet = self._hook(Hook.FORWARD, packet._replace(out_interface=sender.bridge, out_port=out_port))
+        packet = self._hook(Hook.POSTROUTING, packet._replace(in_interface=None))
         return self._delivered(receiver, packet)
 
     def _switched(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
@@ -204,7 +204,7 @@ class Journey:
         route = self.topology.host.routing.lookup(flow.destination, source=flow.source)
         if not route.leads_somewhere:
             raise Lost("unreachable", "host", f"no route to {flow.destination}", route.kind)
-        packet = replace(self._packet(flow), out_interface=route.interface)
+        packet = self._packet(flow)._replace(out_interface=route.interface)
         self._tell("host", f"sends to {flow.destination}:{flow.destination_port} from {flow.source}")
         sent = packet
         packet = self._hook(Hook.OUTPUT, packet)
@@ -237,7 +237,7 @@ class Journey:
         self._check_forwarding(packet)
         if route.kind != "unicast":
             raise Lost(self._failure_of(route), "host", f"no route to {packet.flow.destination}", route.kind)
-        packet = self._hook(Hook.FORWARD, replace(packet, out_interface=route.interface))
+        packet = self._hook(Hook.FORWARD, packet._replace(out_interface=route.interface))
         return self._leave(packet, route)
 
     def _failure_of(self, route: RouteTo) -> Failure:
@@ -294,14 +294,14 @@ class Journey:
             raise Lost("no-answer", "host", "the host does not forward", f"{name} = 0")
 
     def _leave(self, packet: Packet, route: RouteTo) -> Arrival:
-        packet = replace(packet, out_interface=route.interface, out_port=None)
+        packet = packet._replace(out_interface=route.interface, out_port=None)
         packet = self._hook(Hook.POSTROUTING, packet)
         if route.is_local:
             return self._looped(packet)
         return self._out(packet, route)
 
     def _looped(self, packet: Packet) -> Arrival:
-        packet = replace(packet, in_interface=LOOPBACK, out_interface=None)
+        packet = packet._replace(in_interface=LOOPBACK, out_interface=None)
         packet = self._hook(Hook.PREROUTING, packet)
         packet = self._hook(Hook.INPUT, packet)
         return Arrival(self.topology.host, packet, LOOPBACK)

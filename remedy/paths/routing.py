@@ -10,13 +10,17 @@ from remedy.facts.model import Address, NetNamespace, Route, RoutingRule, Subnet
 from remedy.paths.source_address import Candidate, source6
 
 LOCAL, MAIN, DEFAULT = "local", "main", "default"
-_LOOPBACK4 = ip_network("127.0.0.0/8")
 _LOOPBACK_ADDRESS = ip_address("127.0.0.1")
+_EVERYBODY = ip_address("255.255.255.255")
 _FAILURES = {"unreachable", "prohibit", "blackhole", "throw"}
 
 
 class UnknownRoute(Exception):
     """A routing rule that this model does not know could decide."""
+
+
+def _is_loopback4(address: Address) -> bool:
+    return address.version == 4 and int(address) >> 24 == 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +97,13 @@ class Routing:
 
     def _own_source(self, to: Address) -> Address:
         """The source of packets to an own address: a secondary one is reached from its primary."""
-        if to.version == 4 and to in _LOOPBACK4 and to not in self._preferred:
+        if _is_loopback4(to) and to not in self._preferred:
             return _LOOPBACK_ADDRESS
         return self._preferred.get(to, to)
 
     def owns(self, address: Address) -> bool:
         """Whether the address is this namespace's own."""
-        return address in self._local or (address.version == 4 and address in _LOOPBACK4)
+        return address in self._local or _is_loopback4(address)
 
     def has_family(self, family: int) -> bool:
         """Whether any address of this IP version is there, be it loopback's."""
@@ -107,7 +111,7 @@ class Routing:
 
     def is_broadcast(self, address: Address) -> bool:
         """Whether it is a subnet's broadcast address."""
-        return address in self._broadcasts or str(address) == "255.255.255.255"
+        return address in self._broadcasts or address == _EVERYBODY
 
     def interface_of(self, address: Address) -> str | None:
         """The interface that has an own address."""

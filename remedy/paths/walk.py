@@ -23,6 +23,8 @@ from remedy.paths.verdict import Failure, Step, Verdict, Via
 from remedy.spec.models import HostPort
 
 CLIENT_PORT = 45000  # from the middle of the kernel's range for clients, net.ipv4.ip_local_port_range
+# Documentation's addresses: only a default route leads there.
+_FAR_AWAY = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}
 HOST, EXTERNAL, OUTSIDE = "host", "external", "outside"
 MOST_OF_A_LINK = 2  # a point-to-point link has no other neighbour
 CONTAINER_PREFIX = "container:"
@@ -87,7 +89,7 @@ class Datapath:
 
     def gateway(self, version: int) -> Address | None:
         """What stands for machines outside: the host's default gateway, or else a neighbour on its LAN."""
-        route = self.topology.host.routing.lookup(ip_address("192.0.2.1" if version == 4 else "2001:db8::1"))
+        route = self.topology.host.routing.lookup(_FAR_AWAY[version])
         return route.next_hop if route.kind == "unicast" else self._neighbour(version)
 
     def _neighbour(self, version: int) -> Address | None:
