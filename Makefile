@@ -4,6 +4,7 @@
 #   ENGINE=20.10 FIREWALL=legacy make demo   another Docker host (also for `make lab` and the benchmarks)
 #   BENCH="--containers 4" make bench-loss   other options of a benchmark: python -m remedy.bench loss --help
 #   make captures CAPTURES=DIR OUT=FILE      other recorded hosts, and each answer as a line of JSON
+#   make truth SEED=7 CELLS=600              the same random hosts again, and how many connections over all
 
 PYTHON   ?= python3
 ENGINE   ?= 28.5
@@ -11,6 +12,8 @@ FIREWALL ?= nft
 BENCH    ?=
 CAPTURES ?= tests/captures
 OUT      ?=
+SEED     ?=
+CELLS    ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -31,7 +34,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures lab bench-loss bench-demo bench-speed lock clean
+.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +56,12 @@ check: $(DONE) ## the quick half, for before a commit: lint, format, types, unit
 
 captures: $(DONE) ## is the packet walk right about recorded hosts? Each connection is asked, no host is needed
 	@exec $(BIN)/python -m remedy.captures $(if $(OUT),--out "$(OUT)") "$(CAPTURES)"
+
+truth: setup ## is the packet walk right about live hosts? Random ones, each connection really made; 5 minutes
+	@exec $(BIN)/python -m remedy.truth $(if $(SEED),--seed $(SEED)) $(if $(CELLS),--cells $(CELLS))
+
+bench-paths: $(DONE) ## 10,000 questions to the packet walk, on a host of 1,000 containers and 10,000 rules
+	@exec $(BIN)/python -m remedy.bench paths
 
 lab: setup ## a shell on a throwaway Docker host, which goes when you leave
 	@name=shell-$$$$; trap "$(BIN)/remedy lab down $$name" EXIT; trap 'exit 130' INT TERM HUP; \
