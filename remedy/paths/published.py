@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from remedy.facts.model import Address, Container, HostFacts, Network, PortBinding, Protocol, Subnet
 
+ICC_OPTION = "com.docker.network.bridge.enable_icc"
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
@@ -31,6 +33,14 @@ class PublishedPort:
     def is_nat(self) -> bool:
         """Whether iptables serves it: the engine writes rules, and both ends speak the same IP version."""
         return self.is_translated and self.host_family == self.to_address.version
+
+    @property
+    def is_closed_to_neighbours(self) -> bool:
+        """Whether the network's containers may not talk to each other (icc: false, enable_icc: false).
+
+        FORWARD drops what comes from the bridge and goes to it, translated or not; docker-proxy's is the only way.
+        """
+        return self.network.options.get(ICC_OPTION) == "false"
 
     def covers(self, address: Address, port: int, protocol: Protocol) -> bool:
         """Whether a connection to this host address and port means this published port."""

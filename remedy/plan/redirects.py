@@ -48,7 +48,7 @@ def hairpin_ruleset(facts: HostFacts, ports: Iterable[PublishedPort], options: H
         on_loopback_only = port.host_address is not None and port.host_address.is_loopback
         redirect = _redirect(port).model_copy(
             update={
-                "from_own_bridge": not on_loopback_only,
+                "from_own_bridge": not on_loopback_only and not port.is_closed_to_neighbours,
                 "from_loopback": options.loopback
                 and port.host_family == 4
                 and (port.host_address is None or on_loopback_only),

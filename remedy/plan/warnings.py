@@ -20,6 +20,7 @@ def proxy_off_warnings(
     """Consumers that are possible but not known, and what changes for those that stay."""
     yield from _possible_ipv6(ports, outlook)
     yield from _possible_other_networks(facts, ports, paths, outlook)
+    yield from _possible_neighbours(ports)
     yield from _source_changes(ports, paths)
     yield from _conntrack_unread(facts)
     yield from _unresolved_servers(facts, ports)
@@ -110,6 +111,17 @@ def _ends_for(name: str, port: PublishedPort, outlook: Outlook) -> bool:
     if address is None:
         return False
     return outlook.ends(f"container:{name}", HostPort(address=address, port=port.port, protocol=port.protocol))
+
+
+def _possible_neighbours(ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
+    closed = sorted({port.network.name for port in ports if port.is_closed_to_neighbours and port.is_nat})
+    if closed:
+        yield PlanWarning(
+            code="possible-neighbours",
+            what=f"networks whose containers may not talk to each other (icc): {_some(closed)}",
+            detail="by docker-proxy they reach each other's published ports all the same, and themselves; without it "
+            "they no longer do; those that are known to do so are refused",
+        )
 
 
 def _source_changes(ports: Sequence[PublishedPort], paths: Sequence[PathChange]) -> Iterator[PlanWarning]:

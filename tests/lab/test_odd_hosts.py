@@ -98,3 +98,16 @@ def test_containers_that_may_be_stopped_are_and_leave_nothing_of_remedy(lab_host
     operator.remedy("rollback", "--yes", check=True)
     operator.wait_for_traffic(before)
     assert differences(without_processes(before), without_processes(host_state(host))) == []
+
+
+def test_neighbours_that_may_not_talk_to_each_other_keep_their_docker_proxy(lab_host) -> None:
+    host = lab_host(engine="28.5", topology=TOPOLOGIES / "closed-to-neighbours.yaml")
+    operator = Operator(host)
+    proposal = host.read_file(f"{DIRECTORY}/remedy.yaml").decode()
+    assert "# userland_proxy: false" in proposal
+    assert "# hairpin: true" in proposal
+    operator.remedy("apply", "--yes", check=True)
+    host.write_file(f"{DIRECTORY}/remedy.yaml", OFF)
+    done = operator.remedy("apply", "--yes")
+    assert done.status == 7
+    assert "x-haproxy-1" in done.stdout + done.stderr

@@ -345,3 +345,24 @@ def test_a_container_that_leaves_by_its_other_network_does_not_reach_itself(fact
     moved = {path.to: path.after for path in plan.paths if path.from_ == "two-nets"}
     assert moved == {f"{gateways['bridge']}:6002": "dnat", f"{gateways['extra']}:6002": "none"}
     assert [refusal.code for refusal in plan.refusals] == ["consumer-lost"]
+
+
+def closed_to_neighbours(facts):
+    option = {"com.docker.network.bridge.enable_icc": "false"}
+    networks = (network.model_copy(update={"options": {**network.options, **option}}) for network in facts.networks)
+    return facts.model_copy(update={"networks": tuple(networks)})
+
+
+def test_neighbours_that_may_not_talk_to_each_other_need_docker_proxy(facts_of, plan_for):
+    """Measured on 20.10 and 28.5 with enable_icc: false: translated, then dropped in FORWARD."""
+    facts = closed_to_neighbours(facts_of("operator-28.5"))
+    plan = plan_for(facts, remedies=OFF)
+    lost = [refusal.what for refusal in plan.refusals if refusal.code == "consumer-lost"]
+    assert len(lost) == 3
+    assert all("dev1-haproxy-1" in what for what in lost)
+    assert "possible-neighbours" in {warning.code for warning in plan.warnings}
+
+    backends = [{"project": "dev1", "service": "api", "port": 8080}]
+    hairpin = plan_for(facts, backends=backends, remedies={"hairpin": True}, accept_pinned=True)
+    assert not hairpin.changes
+    assert {path.after for path in hairpin.paths} == {"docker-proxy"}
