@@ -7,7 +7,7 @@ do not, `Undecided` names the rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain as chained
 from typing import Literal
@@ -123,6 +123,13 @@ class Firewall:
     def tracks(self, family: int) -> bool:
         """Whether conntrack watches this family's packets: it does as soon as one rule of the family needs it."""
         return family in self._tracked
+
+    def translating(self, hook: Hook, packet: Packet) -> Iterator[tuple[str, dict[str, list[Rule]]]]:
+        """Each nat base chain of a hook, by name, with the rules of its table's chains that the packet could match."""
+        for base, chains in self._hooks.get((packet.family, hook), []):
+            if base.kind == "nat":
+                candidates = {name: list(chain.candidates(packet, self._host)) for name, chain in chains.items()}
+                yield base.chain.name, candidates
 
     def run(self, hook: Hook, packet: Packet, settle: Settle, *, translates: bool) -> Outcome:
         """What becomes of a packet at one hook.

@@ -6,7 +6,6 @@ instead and never come here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -26,6 +25,7 @@ from remedy.netfilter.matches import (
     Value,
     Values,
 )
+from remedy.netfilter.nft_words import item_words, rule_words
 from remedy.netfilter.packet import Family
 from remedy.netfilter.rules import (
     Accept,
@@ -131,9 +131,7 @@ def _rule(rule: Mapping[str, Json], sets: _Sets, place: str) -> Rule:
             matches += found
         else:
             statements.append(found)
-    text = " ".join(_text(item) for item in expressions)
-    comment = f' comment "{rule["comment"]}"' if "comment" in rule else ""
-    return Rule(tuple(matches), tuple(statements), text + comment, place)
+    return Rule(tuple(matches), tuple(statements), rule_words(rule), place)
 
 
 def _rest(items: Sequence[Json], sets: _Sets) -> Statement:
@@ -148,8 +146,8 @@ def _item(item: Mapping[str, Json], sets: _Sets) -> list[Match] | Statement:
         return _condition(kind, value, sets) or _statement(kind, value, sets)
     except (_NotKnown, ValueError, KeyError, TypeError, IndexError):
         if kind == "match":
-            return [UnknownMatch(_text(item))]
-        return UnknownStatement(_text(item))
+            return [UnknownMatch(item_words(item))]
+        return UnknownStatement(item_words(item))
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -157,12 +155,12 @@ def _item(item: Mapping[str, Json], sets: _Sets) -> list[Match] | Statement:
 
 def _condition(kind: str, value: Json, sets: _Sets) -> list[Match] | None:
     if kind in _BY_CHANCE:
-        return [Perhaps(_text({kind: value}))]
+        return [Perhaps(item_words({kind: value}))]
     if kind != "match":
         return None
     left, op, right = value["left"], value["op"], value["right"]
     if _is_by_chance(left):
-        return [Perhaps(_text({kind: value}))]
+        return [Perhaps(item_words({kind: value}))]
     if _is_tcp_flags(left):
         return [_tcp_flags(left, op, right)]
     if isinstance(left, Mapping) and "fib" in left:
@@ -440,7 +438,7 @@ def _statement(kind: str, value: Json, sets: _Sets) -> Statement:
         case "vmap", {"key": key, "data": data}:
             return _verdict_map(_left(key), data, sets)
         case "mangle", {"key": key, "value": new}:
-            return Nothing(_text({kind: value})) if _is_harmless(key) else _mark(key, new)
+            return Nothing(item_words({kind: value})) if _is_harmless(key) else _mark(key, new)
         case _:
             raise _NotKnown
 
@@ -517,7 +515,3 @@ def _mark(key: Json, new: Json) -> Statement:
             return SetMark(bits, 0, is_connection)
         case _:
             raise _NotKnown
-
-
-def _text(item: Json) -> str:
-    return json.dumps(item, separators=(",", ":"), sort_keys=True)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from typing import NoReturn
 
 from remedy.facts.model import Address
 from remedy.host.sysctls import conf_name
 from remedy.netfilter.evaluate import Firewall, Hit, Translation
 from remedy.netfilter.packet import CtState, Flow, Packet
-from remedy.netfilter.rules import Accept, Hook, Masquerade, Notrack
+from remedy.netfilter.rules import Hook
 from remedy.paths.connection import Connection
 from remedy.paths.routing import RouteTo
+from remedy.paths.telling import endpoint, hit_step, place_of, route_words
 from remedy.paths.topology import Attachment, Space, Topology
 from remedy.paths.verdict import Failure, Step
 
@@ -80,7 +82,11 @@ class Journey:
 
     def from_outside(self, flow: Flow, interface: str) -> Arrival:
         """Received on an interface of the host that leads to other machines."""
-        self._tell("outside", f"{flow.source} sends to {flow.destination}:{flow.destination_port}")
+        self._tell(
+            "outside" if self.is_reply else "external",
+            _sends(flow),
+            f"another machine; reaches the host by {interface}",
+        )
         return self._received(self._packet(flow)._replace(in_interface=interface))
 
     def _packet(self, flow: Flow) -> Packet:
@@ -117,36 +123,40 @@ class Journey:
         name = self._name(space)
         route = space.routing.lookup(flow.destination)
         if route.is_local:
-            self._tell(name, f"{flow.destination} is its own address")
+            self._tell(name, _sends(flow), f"{flow.destination} is its own address: the packet stays inside")
             return Arrival(space, self._packet(flow), LOOPBACK)
         if route.kind != "unicast" or route.interface is None or route.next_hop is None:
-            raise Lost("unreachable", name, f"no route to {flow.destination}", route.kind)
+            raise Lost("unreachable", name, f"no route to {flow.destination}", route_words(route, flow.destination))
         attachment = self.topology.attachment(space, route.interface)
         if attachment is None:
             kind = space.links[route.interface].kind if route.interface in space.links else None
             raise NotModelled(f"{name} sends by {route.interface} ({kind or 'unknown kind'}), no port of a bridge here")
-        by = f" by {route.next_hop}" if route.next_hop != flow.destination else ""
-        self._tell(name, f"sends to {flow.destination}{by}, by {route.interface} into {attachment.bridge}")
+        self._tell(
+            name, _sends(flow), f"{route_words(route, flow.destination)}, which is plugged into {attachment.bridge}"
+        )
         return self._into_bridge(attachment, route.next_hop, self._packet(flow))
 
     def _into_bridge(self, sender: Attachment, next_hop: Address, packet: Packet) -> Arrival:
         bridge = sender.bridge
         self._check_port(sender)
         if self.topology.host.routing.owns(next_hop):
-            return self._bridged_to_host(sender, packet)
+            return self._bridged_to_host(sender, next_hop, packet)
         receiver = self.topology.neighbour(bridge, next_hop)
         if receiver is None:
             raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", NOBODY)
         if not self._bridge_calls(packet.family):
             return self._switched(sender, receiver, packet)
+        why = f"{BRIDGE_NETFILTER[packet.family]} = 1: the host's rules see the frame"
+        self._tell(bridge, f"switches it to {self._name(receiver.space)}", why)
         packet = self._hook(Hook.PREROUTING, packet._replace(in_interface=bridge, in_port=sender.port.interface))
         if packet.flow.destination != next_hop:
             return self._redirected_on_bridge(sender, packet)
         return self._forwarded_on_bridge(sender, receiver, packet)
 
-    def _bridged_to_host(self, sender: Attachment, packet: Packet) -> Arrival:
+    def _bridged_to_host(self, sender: Attachment, next_hop: Address, packet: Packet) -> Arrival:
         bridge, destination = sender.bridge, packet.flow.destination
         packet = packet._replace(in_interface=bridge)
+        self._tell(bridge, "hands it to the host", f"the frame is addressed to the bridge itself, {next_hop}")
         if not self._bridge_calls(packet.family):
             return self._received(packet)
         packet = self._hook(Hook.PREROUTING, packet._replace(in_port=sender.port.interface))
@@ -162,8 +172,9 @@ class Journey:
             return self._routed(packet._replace(in_port=None))
         receiver = self.topology.neighbour(sender.bridge, packet.flow.destination)
         if receiver is None:
-            raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}")
-        self._tell(sender.bridge, "the packet stays on the bridge", f"{BRIDGE_NETFILTER[packet.family]} = 1")
+            raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}", NOBODY)
+        why = f"{BRIDGE_NETFILTER[packet.family]} = 1: it stays on the bridge, and the host's rules see it"
+        self._tell(sender.bridge, f"switches it to {self._name(receiver.space)}", why)
         return self._forwarded_on_bridge(sender, receiver, packet)
 
     def _forwarded_on_bridge(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
@@ -176,7 +187,7 @@ class Journey:
     def _switched(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
         self._check_hop(sender, receiver)
         why = f"{BRIDGE_NETFILTER[packet.family]} = 0: the host's rules do not see it"
-        self._tell(sender.bridge, f"switched to {self._name(receiver.space)}", why)
+        self._tell(sender.bridge, f"switches it to {self._name(receiver.space)}", why)
         return self._delivered(receiver, packet)
 
     def _check_port(self, attachment: Attachment) -> None:
@@ -195,7 +206,8 @@ class Journey:
     def _delivered(self, receiver: Attachment, packet: Packet) -> Arrival:
         name = self._name(receiver.space)
         if not receiver.space.routing.owns(packet.flow.destination):
-            raise Lost("no-answer", name, f"{packet.flow.destination} is none of its addresses")
+            what = f"{packet.flow.destination} is none of its addresses"
+            raise Lost("no-answer", name, what, f"the frame reaches it by {receiver.interface}")
         return Arrival(receiver.space, packet, receiver.interface)
 
     # --- the host's side ---------------------------------------------------------------------------------------
@@ -203,15 +215,16 @@ class Journey:
     def _from_host(self, flow: Flow) -> Arrival:
         route = self.topology.host.routing.lookup(flow.destination, source=flow.source)
         if not route.leads_somewhere:
-            raise Lost("unreachable", "host", f"no route to {flow.destination}", route.kind)
+            raise Lost("unreachable", "host", f"no route to {flow.destination}", route_words(route, flow.destination))
         packet = self._packet(flow)._replace(out_interface=route.interface)
-        self._tell("host", f"sends to {flow.destination}:{flow.destination_port} from {flow.source}")
+        self._tell("host", _sends(flow), route_words(route, flow.destination))
         sent = packet
         packet = self._hook(Hook.OUTPUT, packet)
         if packet.flow.destination != sent.flow.destination or packet.mark != sent.mark:
             route = self._route(packet)
             if not route.leads_somewhere:
-                raise Lost("unreachable", "host", f"no route to {packet.flow.destination}", route.kind)
+                self._no_route(packet, route)
+            self._tell("host", f"routes it anew, by {route.interface}", route_words(route, packet.flow.destination))
         self._check_loopback_source(packet, route)
         return self._leave(packet, route)
 
@@ -236,9 +249,14 @@ class Journey:
             return Arrival(self.topology.host, packet, packet.in_interface or LOOPBACK)
         self._check_forwarding(packet)
         if route.kind != "unicast":
-            raise Lost(self._failure_of(route), "host", f"no route to {packet.flow.destination}", route.kind)
+            self._no_route(packet, route)
+        self._tell("host", f"forwards it to {route.interface}", route_words(route, packet.flow.destination))
         packet = self._hook(Hook.FORWARD, packet._replace(out_interface=route.interface))
         return self._leave(packet, route)
+
+    def _no_route(self, packet: Packet, route: RouteTo) -> NoReturn:
+        to = packet.flow.destination
+        raise Lost(self._failure_of(route), "host", f"no route to {to}", route_words(route, to))
 
     def _failure_of(self, route: RouteTo) -> Failure:
         """What a client elsewhere notices of a packet that the host has no way for.
@@ -312,18 +330,13 @@ class Journey:
             return self._out_of_the_host(packet, interface)
         receiver = self.topology.neighbour(interface, next_hop)
         if receiver is None:
-            raise Lost(
-                "no-answer", interface, f"nobody on {interface} has {next_hop}", "no container with this address"
-            )
+            raise Lost("no-answer", interface, f"nobody on {interface} has {next_hop}", NOBODY)
         self._check_port(receiver)
+        self._tell(interface, f"delivers it to {self._name(receiver.space)}", f"by its port {receiver.port.interface}")
         return self._delivered(receiver, packet)
 
     def _out_of_the_host(self, packet: Packet, interface: str) -> Arrival:
-        network = self.topology.network_without_way(packet.flow.destination)
-        if network is not None:
-            what = f"{packet.flow.destination} is on the network {network}, to which the host has no way"
-            raise Lost("no-answer", "host", what, f"it leaves by {interface}, and nobody there has it")
-        self._tell("host", f"leaves by {interface}")
+        self._tell("host", f"sends it out by {interface}", "to another machine")
         return Arrival(None, packet, interface)
 
     # --- rules -------------------------------------------------------------------------------------------------
@@ -339,7 +352,7 @@ class Journey:
         if outcome.refusal is not None:
             self._refuse(hook, outcome.refusal, outcome.hits)
         for hit in outcome.hits:
-            self._tell_hit(hook, hit, packet, outcome.packet)
+            self.steps.append(hit_step(hook, hit, packet, outcome.packet))
         if not self.is_reply:
             self.connection.has_passed(hook, outcome.packet)
         return outcome.packet
@@ -383,24 +396,10 @@ class Journey:
         failure: Failure = "no-answer"
         if answer and not self.is_reply:
             failure = "refused" if answer in REFUSALS else "unreachable"
-        if failure == "unreachable" and self.connection.protocol != "tcp" and answer in SOFT_ERRORS:
-            failure = "no-answer"
-        what = f"rejected with {answer}" if answer else "dropped"
-        raise Lost(failure, f"{rule.place} ({hook.value})", what, rule.text)
+        what = f"rejects it, with {answer}" if answer else "drops it"
+        raise Lost(failure, place_of(rule.place, hook), what, rule.text)
 
     # --- telling -----------------------------------------------------------------------------------------------
-
-    def _tell_hit(self, hook: Hook, hit: Hit, before: Packet, after: Packet) -> None:
-        match hit.what:
-            case Accept() | Notrack():
-                what = "accepted" if isinstance(hit.what, Accept) else "not tracked"
-            case Masquerade():
-                what = f"the source {before.flow.source} becomes {after.flow.source}"
-            case _:
-                to = after.flow
-                changed = to.destination if to.source == before.flow.source else to.source
-                what = f"translated to {changed}:{to.destination_port}"
-        self._tell(f"{hit.rule.place} ({hook.value})", what, hit.rule.text)
 
     def _tell(self, where: str, what: str, why: str = "") -> None:
         self.steps.append(Step(where=where, what=what, why=why))
@@ -421,3 +420,7 @@ class Journey:
     def _is_set(self, setting: str, interface: str) -> bool:
         # conf.all or conf.INTERFACE (IN_DEV_ORCONF, linux/inetdevice.h).
         return any(self.topology.sysctl(conf_name(name, setting)) == "1" for name in ("all", interface))
+
+
+def _sends(flow: Flow) -> str:
+    return f"{flow.source} sends to {endpoint(flow.destination, flow.destination_port)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from remedy.facts.model import Address
 from remedy.frozen import Frozen
 
@@ -23,16 +25,18 @@ class Step(Frozen):
 class Verdict(Frozen):
     """How one connection travels. reachable None: the model cannot tell, and unknown_because says why.
 
-    by: the answering container's name, `host`, or `outside`. source_seen: the address that the server sees.
+    by: the answering container's name, `host`, or `outside`. source_sent: the address that the client sends from;
+    source_seen: the one that the server sees.
     userspace_copies: how many processes copy each byte on the way. conntrack_entries: on the host.
     back: the steps of the first answer.
     """
 
-    from_: str
+    from_: str = Field(alias="from")
     to: str
     reachable: bool | None
     via: Via
     by: str | None = None
+    source_sent: Address | None = None
     source_seen: Address | None = None
     userspace_copies: int = 0
     conntrack_entries: int = 0
@@ -40,3 +44,5 @@ class Verdict(Frozen):
     unknown_because: str | None = None
     steps: tuple[Step, ...] = ()
     back: tuple[Step, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

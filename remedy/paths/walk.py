@@ -6,18 +6,23 @@ connection that docker-proxy accepts is one of its own to the container, and wal
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from ipaddress import ip_address
 
 from remedy.errors import InputError
-from remedy.facts.model import Address, DockerProxy, HostFacts, ListeningSocket, Protocol
+from remedy.facts.model import Address, Container, DockerProxy, HostFacts, ListeningSocket, Protocol
 from remedy.netfilter.evaluate import Firewall, Undecided
 from remedy.netfilter.packet import Flow
+from remedy.netfilter.passed_over import passed_over
+from remedy.netfilter.rules import Hook
 from remedy.paths.connection import Connection
 from remedy.paths.engine_versions import proxy_answers_from_asked_address
-from remedy.paths.journey import Arrival, Journey, Lost, NotModelled
+from remedy.paths.journey import LOOPBACK, Arrival, Journey, Lost, NotModelled
 from remedy.paths.routing import UnknownRoute
 from remedy.paths.rules_of_host import rule_tables
+from remedy.paths.telling import TAKES, endpoint, listens, passed_over_step, route_words, server_step
 from remedy.paths.topology import Space, Topology
 from remedy.paths.verdict import Failure, Step, Verdict, Via
 from remedy.spec.models import HostPort
@@ -70,17 +75,34 @@ class Datapath:
             return _Client(HOST, self.topology.host)
         if source == EXTERNAL:
             return self._outsider(to, address)
-        container = self.topology.by_name.get(source.removeprefix(CONTAINER_PREFIX))
+        name = source.removeprefix(CONTAINER_PREFIX)
+        container = self.topology.by_name.get(name)
         space = None if container is None else self.topology.space_of(container)
         if container is None or space is None:
-            raise UnknownSourceError(f"no running container is called {source!r}")
-        return _Client(container.name, space)
+            raise self._no_such_client(name, container)
+        is_ambiguous = name in (HOST, EXTERNAL)
+        return _Client(f"{CONTAINER_PREFIX}{name}" if is_ambiguous else name, space)
+
+    def _no_such_client(self, name: str, container: Container | None) -> UnknownSourceError:
+        if container is not None and container.is_running:
+            why = "its network namespace is not among the facts"
+            return UnknownSourceError(
+                f"container {name} cannot be looked into", why=why, next_step="run remedy as root"
+            )
+        if container is not None:
+            what, why = f"container {name} does not run", f"its state is {container.state}"
+            return UnknownSourceError(what, why=why, next_step=f"docker start {shlex.quote(name)}, or name another")
+        running = [each.name for each in self.facts.containers if each.is_running]
+        near = get_close_matches(name, [*running, HOST, EXTERNAL], n=1)
+        hint = f"did you mean {near[0]}?" if near else "docker ps lists them; or say host, or external"
+        return UnknownSourceError(f"no running container is called {name!r}", next_step=hint)
 
     def _outsider(self, to: HostPort, address: Address | None) -> _Client:
         known = address or self.gateway(to.address.version)
         if known is None:
             raise UnknownSourceError(
-                f"the host has no default route for IPv{to.address.version}: give the client's address"
+                f"which machine outside? The host has no default route for IPv{to.address.version}",
+                next_step="give the client's address: --client ADDRESS",
             )
         route = self.topology.host.routing.lookup(known)
         if route.kind != "unicast" or route.interface is None:
@@ -108,6 +130,7 @@ class _Question:
         self._datapath, self._client, self._to = datapath, client, to
         self._topology = datapath.topology
         self._address = address
+        self._sent: Address | None = None
         self._steps: list[Step] = []
         self._back: list[Step] = []
         self._entries = 0
@@ -124,10 +147,12 @@ class _Question:
             self._steps.append(Step(where=undecided.rule.place, what=undecided.why, why=undecided.rule.text))
             return self._verdict(reachable=None, via="unknown", unknown_because=_because(undecided))
         except (NotModelled, UnknownRoute) as unknown:
+            self._steps.append(Step(where="remedy", what="does not know how it goes on", why=str(unknown)))
             return self._verdict(reachable=None, via="unknown", unknown_because=str(unknown))
 
     def _walk(self) -> Verdict:
         flow = self._flow()
+        self._sent = flow.source
         connection = Connection(self._to.protocol.value, 4 if self._to.address.version == 4 else 6, flow, flow)
         request = self._journey(connection, self._steps)
         arrival = self._send(request, self._client, flow)
@@ -159,7 +184,7 @@ class _Question:
             raise Lost("unreachable", self._client.name, f"has no IPv{to.version} address to connect from")
         route = space.routing.lookup(to)
         if route.source is None:
-            raise Lost("unreachable", self._client.name, f"no route to {to}", route.kind)
+            raise Lost("unreachable", self._client.name, f"no route to {to}", route_words(route, to))
         return route.source
 
     def _journey(self, connection: Connection, steps: list[Step], *, is_reply: bool = False) -> Journey:
@@ -175,7 +200,8 @@ class _Question:
     def _answers(self, connection: Connection, arrival: Arrival) -> ListeningSocket | None:
         """The socket that takes the connection, its answer being back at the client; None: a server outside."""
         if arrival.space is None:
-            self._steps.append(Step(where="outside", what=f"{arrival.packet.flow.destination} is another machine"))
+            what = f"{arrival.packet.flow.destination} is another machine: whether it answers is not known here"
+            self._steps.append(Step(where=OUTSIDE, what=what))
             self._walk_back(connection, arrival)
             return None
         flow = arrival.packet.flow
@@ -183,15 +209,31 @@ class _Question:
         socket = arrival.space.listener(self._to.protocol, flow.destination, flow.destination_port)
         if socket is None:
             self._walk_back(connection, arrival, refused=True)
-            what = f"nothing listens at {flow.destination}:{flow.destination_port}"
-            raise Lost("refused", where or "the container", what)
+            self._tell_untranslated(connection, arrival)
+            what = f"nothing listens at {endpoint(flow.destination, flow.destination_port)}"
+            why = f"no {connection.protocol.upper()} socket there is bound to that port and address"
+            raise Lost("refused", where or "the container", what, why)
         name = self._topology.owner_name(arrival.space, socket)
-        program = f"{socket.program or 'a process'}" + (f" pid {socket.pid}" if socket.pid else "")
-        self._steps.append(Step(where=name, what=f"{program} listens", why=f"{socket.address}:{socket.port}"))
         if arrival.space.is_host and self._topology.is_placeholder(socket):
-            raise Lost("no-answer", "host", "dockerd only keeps the port from others", "no docker-proxy is behind it")
+            why = f"dockerd {listens(socket)}, with no docker-proxy behind it"
+            raise Lost("no-answer", HOST, "dockerd only keeps the port from others", why)
+        if arrival.space.is_host and self._topology.proxy_of(socket) is not None:
+            self._tell_untranslated(connection, arrival)
+        else:
+            self._steps.append(server_step(name, connection.protocol, socket))
         self._walk_back(connection, arrival)
         return socket
+
+    def _tell_untranslated(self, connection: Connection, arrival: Arrival) -> None:
+        """Which rule kept a packet that came to the host itself from the DNAT of the port's other clients."""
+        if connection.is_dnated or arrival.space is not self._topology.host:
+            return
+        packet, hook = arrival.packet, Hook.PREROUTING
+        if self._client.space is self._topology.host:
+            packet, hook = packet._replace(in_interface=None, out_interface=LOOPBACK), Hook.OUTPUT
+        found = passed_over(self._datapath.firewall, hook, packet, self._topology)
+        if found is not None:
+            self._steps.append(passed_over_step(hook, found))
 
     def _walk_back(self, connection: Connection, arrival: Arrival, *, refused: bool = False) -> None:
         """The first answer's way. Raises Lost("no-answer") when it does not come back to the client as an answer."""
@@ -218,8 +260,10 @@ class _Question:
     def _through_proxy(self, proxy: DockerProxy, socket: ListeningSocket, flow: Flow) -> Verdict:
         self._check_datagram_answer(socket, flow)
         to = HostPort(address=proxy.container_address, port=proxy.container_port, protocol=self._to.protocol)
-        what = f"docker-proxy pid {proxy.pid} copies every byte to {to}"
-        self._steps.append(Step(where="host", what=what, why=" ".join(proxy.command_line)))
+        what = (
+            f"{TAKES[self._to.protocol.value]} at {endpoint(socket.address, socket.port)} and copies every byte to {to}"
+        )
+        self._steps.append(Step(where=f"docker-proxy pid {proxy.pid}", what=what, why=" ".join(proxy.command_line)))
         behind = _Question(self._datapath, _Client(HOST, self._topology.host), to, None)
         verdict = behind.answer()
         self._steps += verdict.steps
@@ -266,6 +310,7 @@ class _Question:
             reachable=reachable,
             via=via,
             by=by,
+            source_sent=self._sent,
             source_seen=source_seen,
             userspace_copies=self._copies,
             conntrack_entries=self._entries,
