@@ -15,6 +15,7 @@ from remedy.cli.options import accept_global_options
 # command's docstring (a test compares), so that `remedy --help` imports none of the modules.
 COMMANDS = {
     "facts": "Show or save what remedy sees of this host",
+    "path": "Show how a connection travels, what it costs and why",
     "init": "Write a commented remedy.yaml that is right for this host",
     "plan": "Show what would change, why, at what cost and how it is undone",
     "apply": "Make the change, verified by traffic; put everything back if something breaks",

@@ -97,17 +97,26 @@ class Session:
 
     def plan(self) -> Plan:
         """Plan from remedy.yaml and the host as it is. Raises SpecError and what `facts` raises."""
+        spec = self.spec()  # first: what is wrong in it needs no look at the host
+        return self.plan_of(spec, self.facts())
+
+    def plan_of(self, spec: Spec, facts: HostFacts) -> Plan:
+        """Plan from remedy.yaml, which was read before, and these facts. Raises SpecError."""
         from datetime import UTC, datetime
 
         from remedy.plan.planner import make_plan
-        from remedy.spec.load import load_spec, spec_digest, with_place
+        from remedy.spec.load import spec_digest, with_place
 
-        path = self.spec_path()
-        spec = load_spec(path)
         try:
-            return make_plan(spec, self.facts(), spec_digest=spec_digest(spec), now=datetime.now(UTC))
+            return make_plan(spec, facts, spec_digest=spec_digest(spec), now=datetime.now(UTC))
         except SpecError as error:
-            raise with_place(error, path) from error
+            raise with_place(error, self.spec_path()) from error
+
+    def facts_after(self, facts: HostFacts, plan: Plan) -> HostFacts:
+        """Return the facts of the host as the plan will leave it. Raises RefusedError."""
+        from remedy.plan.foresight import facts_after
+
+        return facts_after(facts, plan.actions)
 
     def stop_if_a_run_waits(self, settings: Settings) -> None:
         """Say that an interrupted or pending run comes first, before looking at a host that is in its middle.

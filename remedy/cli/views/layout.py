@@ -24,15 +24,23 @@ class Page:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._width = console.width if console.is_terminal else None
+        self.width = console.width if console.is_terminal else None
 
     def line(self, *cells: Cell, indent: int = 0) -> None:
         """Write one line of cells."""
-        text = Text(" " * indent)
-        for cell in cells:
-            shown, style = (cell, "") if isinstance(cell, str) else cell
-            text.append(escape(shown), style)
-        self.console.print(text, soft_wrap=True)
+        self.console.print(_assembled(" " * indent, *cells), soft_wrap=True)
+
+    def sentence(self, *cells: Cell, indent: int = 0) -> None:
+        """Write cells that read as one sentence: on a terminal it is wrapped between words."""
+        text = _assembled(*cells)
+        pieces = [text] if self.width is None else text.wrap(self.console, max(self.width - indent, 30))
+        for piece in pieces:
+            piece.rstrip()
+            self.console.print(Text.assemble(" " * indent, piece), soft_wrap=True)
+
+    def text(self, line: Text) -> None:
+        """Write a line whose pieces are escaped already."""
+        self.console.print(line, soft_wrap=True)
 
     def blank(self) -> None:
         """Write an empty line."""
@@ -67,10 +75,18 @@ class Page:
             self.console.print(text, soft_wrap=True)
 
     def _wrapped(self, line: str, hanging: int) -> list[str]:
-        if self._width is None or len(line) + hanging <= self._width:
+        if self.width is None or len(line) + hanging <= self.width:
             return [line]
-        width = max(self._width - hanging, 30)
+        width = max(self.width - hanging, 30)
         return textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False) or [line]
+
+
+def _assembled(*cells: Cell) -> Text:
+    text = Text()
+    for cell in cells:
+        shown, style = (cell, "") if isinstance(cell, str) else cell
+        text.append(escape(shown), style)
+    return text
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

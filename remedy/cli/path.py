@@ -1,0 +1,88 @@
+"""`remedy path`: how one connection travels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from remedy.cli.context import Session
+from remedy.cli.help import RemedyCommand, command_app
+from remedy.errors import UsageError
+
+if TYPE_CHECKING:
+    from remedy.facts.model import Address, HostFacts
+    from remedy.spec.models import HostPort
+
+app = command_app()
+
+EXAMPLES = """
+remedy path dev1-haproxy-1 172.17.0.1:5001
+remedy path dev1-haproxy-1 172.17.0.1:5001 --after   # and once the plan is applied
+remedy path host [::1]:5001
+remedy path external 192.0.2.10:443 --client 198.51.100.7
+remedy path container:host 10.0.0.5:53/udp           # the container that is called host
+remedy path web-1 172.17.0.1:5001 --facts web1.facts.json --format json | jq .via
+"""
+
+
+@app.command(cls=RemedyCommand, epilog=EXAMPLES)
+def path(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FROM", help="a container's name, host, or external")],
+    to: Annotated[str, typer.Argument(metavar="TO", help="ADDRESS:PORT[/udp|/sctp]; localhost is 127.0.0.1")],
+    after: Annotated[
+        bool, typer.Option("--after", help="also how it travels once the plan of remedy.yaml is applied")
+    ] = False,
+    client: Annotated[
+        str | None,
+        typer.Option("--client", metavar="ADDRESS", help="of an external client; the host's default gateway"),
+    ] = None,
+) -> None:
+    """Show how a connection travels, what it costs and why.
+
+    Walks the host's own routes, rules, bridges and sockets as the kernel would, and quotes each one that decides.
+    Nothing is sent. A rule that remedy does not know makes the answer unknown, never a guess. The exit code is 0
+    whatever the answer.
+    """
+    target, address = _target(to), _client_address(client, source)
+    session = Session(context)
+    spec = session.spec() if after else None  # what is wrong in it is said before the host is looked at
+    facts = session.facts()
+    described = _travels(facts, source, target, address)
+    if spec is not None:
+        planned = session.plan_of(spec, facts)
+        described["plan"] = {"changes": planned.changes, "refused": bool(planned.refusals)}
+        described["after"] = _travels(session.facts_after(facts, planned), source, target, address)
+    session.show("path", described)
+
+
+def _travels(facts: HostFacts, source: str, to: HostPort, client: Address | None) -> dict[str, Any]:
+    from remedy.paths.walk import Datapath
+
+    verdict = Datapath(facts).connect(source, to, client_address=client)
+    return verdict.model_dump(mode="json", by_alias=True)
+
+
+def _target(text: str) -> HostPort:
+    from remedy.spec.models import HostPort
+
+    try:
+        return HostPort.parse(text)
+    except ValueError as error:
+        example = "remedy path FROM 172.17.0.1:5001, or [::1]:5001, or 10.0.0.5:53/udp"
+        raise UsageError(str(error), where="remedy path, TO", next_step=example) from error
+
+
+def _client_address(text: str | None, source: str) -> Address | None:
+    from ipaddress import ip_address
+
+    if text is None:
+        return None
+    if source != "external":
+        why = "a container and the host send from the address that their routes say"
+        raise UsageError("--client is for FROM external", where="remedy path", why=why, next_step="leave it out")
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="remedy path --client", next_step="--client 198.51.100.7") from error
