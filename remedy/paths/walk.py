@@ -65,7 +65,11 @@ class Datapath:
         client; without it, the host's default gateway stands for it. interface: where an external client comes in;
         without it, where its answers leave. Raises UnknownSourceError.
         """
-        client = self._client(source, to, client_address)
+        try:
+            client = self._client(source, to, client_address)
+        except UnknownRoute as unknown:
+            # By which interface an outsider comes hangs on a routing rule that is not known.
+            return _Question(self, _Client(source, None), to, client_address).not_known(unknown)
         if interface is not None and client.space is None:
             client = replace(client, interface=interface)
         return _Question(self, client, to, client_address).answer()
@@ -147,8 +151,12 @@ class _Question:
             self._steps.append(Step(where=undecided.rule.place, what=undecided.why, why=undecided.rule.text))
             return self._verdict(reachable=None, via="unknown", unknown_because=_because(undecided))
         except (NotModelled, UnknownRoute) as unknown:
-            self._steps.append(Step(where="remedy", what="does not know how it goes on", why=str(unknown)))
-            return self._verdict(reachable=None, via="unknown", unknown_because=str(unknown))
+            return self.not_known(unknown)
+
+    def not_known(self, unknown: Exception) -> Verdict:
+        """The verdict where the model ends."""
+        self._steps.append(Step(where="remedy", what="does not know how it goes on", why=str(unknown)))
+        return self._verdict(reachable=None, via="unknown", unknown_because=str(unknown))
 
     def _walk(self) -> Verdict:
         flow = self._flow()
@@ -324,7 +332,8 @@ class _Question:
 def _via(connection: Connection, arrival: Arrival, client: _Client) -> Via:
     if connection.is_dnated:
         return "dnat"
-    return "local" if arrival.space is client.space else "direct"
+    is_same = arrival.space is not None and arrival.space is client.space
+    return "local" if is_same else "direct"
 
 
 def _because(undecided: Undecided) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from remedy.captures.facts import load_capture
 from remedy.captures.files import read_capture
-from remedy.facts.model import HostFacts
+from remedy.facts.model import HostFacts, RoutingRule
 from remedy.paths.verdict import Step, Verdict
 from remedy.paths.walk import Datapath, UnknownSourceError
 from remedy.spec.models import HostPort
@@ -115,6 +115,24 @@ def test_a_masquerade_says_which_source_becomes_which() -> None:
     masquerade = step(verdict, "iptables nat POSTROUTING")
     assert masquerade.what == "the source 127.0.0.1 becomes 172.17.0.1"
     assert (str(verdict.source_sent), str(verdict.source_seen)) == ("127.0.0.1", "172.17.0.1")
+
+
+def test_a_way_from_outside_to_outside_is_no_local_one() -> None:
+    verdict = walked("28.5.2-iptables-proxy-off", "external", "10.98.0.77:80")
+
+    assert (verdict.via, verdict.by) == ("direct", "outside")
+
+
+def test_a_routing_rule_that_is_not_known_makes_an_outsiders_way_unknown() -> None:
+    known = facts("28.5.2-iptables-proxy-off")
+    odd = RoutingRule(family=4, priority=10, source="all", table="main", extra={"uidrange": "1-2"})
+    spaces = tuple(s.model_copy(update={"rules": (odd, *s.rules)}) if s.is_host else s for s in known.namespaces)
+    datapath = Datapath(known.model_copy(update={"namespaces": spaces}))
+
+    verdict = datapath.connect("external", HostPort.parse("203.0.113.1:80"))
+
+    assert (verdict.reachable, verdict.via) == (None, "unknown")
+    assert verdict.unknown_because == verdict.steps[-1].why == "routing rule 10 with uidrange 1-2"
 
 
 # --- who is not there ------------------------------------------------------------------------------------------
