@@ -15,6 +15,8 @@ pytestmark = pytest.mark.lab
 
 HAPROXY, API = "dev1-haproxy-1", "dev1-api-1"
 GATEWAY = "172.17.0.1"
+LOOPBACK = ("127.0.0.1:5001", "[::1]:5001")
+VERDICT = ("reachable", "via", "by", "source_seen", "userspace_copies", "conntrack_entries", "failure")
 ANSWER = re.compile(r"name=(\S+) src=(\S+) ")
 
 
@@ -87,11 +89,16 @@ def test_what_it_says_is_what_happens_before_and_after_an_apply(operator: Operat
         assert (before["via"], before["userspace_copies"], before["by"]) == ("docker-proxy", 1, API)
         assert f"docker-proxy pid {listening_proxy(host, 5001)}" in [step["where"] for step in before["steps"]]
         assert_it_is_so(operator)
+        predicted = {to: path(operator, "host", to, "--after")["after"] for to in LOOPBACK}
+        predicted[f"{GATEWAY}:5001"] = path(operator, HAPROXY, f"{GATEWAY}:5001", "--after")["after"]
 
         operator.remedy("apply", "--yes", check=True)
 
         after = path(operator, HAPROXY, f"{GATEWAY}:5001")
         assert (after["via"], after["userspace_copies"], after["by"]) == ("dnat", 0, API)
+        for to, foreseen in predicted.items():
+            found = path(operator, "host" if to in LOOPBACK else HAPROXY, to)
+            assert {key: foreseen[key] for key in VERDICT} == {key: found[key] for key in VERDICT}, to
         assert_it_is_so(operator)
     finally:
         operator.remedy("rollback", "--yes", "--force")
