@@ -189,7 +189,8 @@ class _Question:
         if space is None:
             return self._address or self._datapath.gateway(to.version) or to  # _outsider has checked
         if not space.routing.has_family(to.version):
-            raise Lost("unreachable", self._client.name, f"has no IPv{to.version} address to connect from")
+            what = f"has no IPv{to.version} address to connect from"
+            raise Lost("unreachable", self._client.name, what, "no interface of its network namespace has one")
         route = space.routing.lookup(to)
         if route.source is None:
             raise Lost("unreachable", self._client.name, f"no route to {to}", route_words(route, to))
