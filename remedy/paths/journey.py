@@ -170,6 +170,10 @@ class Journey:
         route = self._route(packet)
         if route.kind != "unicast" or route.interface != sender.bridge:
             return self._routed(packet._replace(in_port=None))
+        if packet.family == 4:
+            # Without forwarding ip_route_input() gives a route that drops, whose device is no bridge. The comment
+            # in br_netfilter_hooks.c that bridged-and-DNATed traffic needs no forwarding is not true (seen on 6.18).
+            self._check_forwarding(packet)
         receiver = self.topology.neighbour(sender.bridge, packet.flow.destination)
         if receiver is None:
             raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}", NOBODY)
