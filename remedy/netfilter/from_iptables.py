@@ -137,10 +137,13 @@ def _read(
         elif option.name == "-m":
             module = option.values[0]
             groups.append((module, []))
-        elif groups:
-            groups[-1][1].append(option)
         else:
-            matches.append(UnknownMatch(_text(option)))
+            if not groups and protocol:  # `-p tcp --dport 80`: the protocol's module is meant
+                groups.append((protocol, []))
+            if groups:
+                groups[-1][1].append(option)
+            else:
+                matches.append(UnknownMatch(_text(option)))
     for module, own in groups:
         matches += _module(module, own, family, sets)
     return matches, [_target(target, family, chains)] if target else [Nothing()]

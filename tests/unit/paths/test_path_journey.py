@@ -1,0 +1,177 @@
+"""Whole connections on a small host: sysctls, routes, bridge, rules, docker-proxy, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_routes, with_tables
+
+from remedy.facts.model import HostFacts
+from remedy.paths.walk import Datapath, UnknownSourceError
+from remedy.spec.models import HostPort
+
+ALL_OPEN = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+DIRECT = "172.20.0.2:8080"
+
+
+def filtered(*rules: str) -> str:
+    return "\n".join(
+        ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *rules, "COMMIT"]
+    )
+
+
+def test_from_outside_a_published_port_is_translated_and_the_source_kept() -> None:
+    verdict = ask(host(), "external", f"{LAN}:20001")
+    assert (verdict.reachable, verdict.via, verdict.by) == (True, "dnat", "c1")
+    assert str(verdict.source_seen) == GATEWAY
+    assert verdict.conntrack_entries == 1
+
+
+def test_a_container_goes_through_docker_proxy_and_the_steps_say_so() -> None:
+    verdict = ask(host(), "c0", "172.20.0.1:20001")
+    assert (verdict.via, verdict.by, verdict.userspace_copies, verdict.conntrack_entries) == (
+        "docker-proxy",
+        "c1",
+        1,
+        2,
+    )
+    assert str(verdict.source_seen) == "172.20.0.1"
+    assert any("docker-proxy pid 200001" in step.what for step in verdict.steps)
+
+
+def test_the_same_question_gets_the_same_answer() -> None:
+    datapath = Datapath(host())
+    to = HostPort.parse(f"{LAN}:20001")
+    assert datapath.connect("external", to) == datapath.connect("external", to)
+
+
+def test_who_is_not_there_cannot_ask() -> None:
+    with pytest.raises(UnknownSourceError, match="nobody"):
+        ask(host(), "nobody", DIRECT)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("net.ipv4.conf.eth0.forwarding", "0"), ("net.ipv4.ip_forward", "0")])
+def test_a_host_that_does_not_forward_is_silent_even_without_a_route(setting: str, value: str) -> None:
+    facts = with_routes(host(rules=ALL_OPEN, sysctls={setting: value}), route("192.0.2.0/24", "unreachable"))
+    for to in (DIRECT, "192.0.2.1:80"):
+        assert ask(facts, "external", to, GATEWAY).failure == "no-answer"
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "failure"),
+    [
+        ("unreachable", "192.0.2.1:80", "unreachable"),
+        ("prohibit", "192.0.2.1:80", "unreachable"),
+        ("blackhole", "192.0.2.1:80", "no-answer"),
+        ("unreachable", "192.0.2.1:80/udp", "no-answer"),  # no hard error: the datagram's sender does not hear of it
+    ],
+)
+def test_a_client_elsewhere_hears_of_some_missing_routes(kind: str, to: str, failure: str) -> None:
+    facts = with_routes(host(rules=ALL_OPEN), route("192.0.2.0/24", kind))
+    assert ask(facts, "c0", to).failure == failure
+
+
+def test_the_sender_itself_always_hears_of_a_missing_route() -> None:
+    facts = with_routes(host(rules=ALL_OPEN), route("192.0.2.0/24", "blackhole"))
+    assert ask(facts, "host", "192.0.2.1:80/udp").failure == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("answer", "to", "failure"),
+    [
+        ("icmp-port-unreachable", DIRECT, "refused"),
+        ("tcp-reset", DIRECT, "refused"),
+        ("icmp-host-prohibited", DIRECT, "unreachable"),
+        ("icmp-host-unreachable", DIRECT, "unreachable"),
+        ("icmp-host-unreachable", f"{DIRECT}/udp", "no-answer"),
+        ("icmp-host-prohibited", f"{DIRECT}/udp", "unreachable"),
+        ("icmp-port-unreachable", f"{DIRECT}/udp", "refused"),
+    ],
+)
+def test_a_reject_tells_what_the_clients_socket_reports(answer: str, to: str, failure: str) -> None:
+    rules = filtered(f"-A FORWARD -s 203.0.113.0/24 -j REJECT --reject-with {answer}")
+    assert ask(host(rules=rules), "external", to).failure == failure
+
+
+@pytest.mark.parametrize(("level", "reached"), [("0", True), ("1", False), ("2", True)])
+def test_reverse_path_filter_asks_for_the_way_back(level: str, reached: bool) -> None:
+    facts = host(rules=ALL_OPEN, sysctls={"net.ipv4.conf.all.rp_filter": level})
+    askew = with_routes(facts, route("198.51.100.0/24", interface="eth1"))
+    assert ask(askew, "external", DIRECT, "198.51.100.7", "eth0").reachable is reached
+    assert ask(askew, "external", DIRECT, "198.51.100.7", "eth1").reachable is True
+
+
+@pytest.mark.parametrize(("name", "expected"), [("br-net0", True), ("all", True), ("eth0", False)])
+def test_loopback_leaves_the_host_only_with_route_localnet(name: str, expected: bool) -> None:
+    nat = "*nat\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+    nat += "-A OUTPUT -p tcp --dport 5999 -j DNAT --to-destination 172.20.0.2:8080\n"
+    nat += "-A POSTROUTING -o br-net0 -j MASQUERADE\nCOMMIT\n"
+    facts = host(rules=nat, sysctls={f"net.ipv4.conf.{name}.route_localnet": "1"})
+    verdict = ask(facts, "host", "127.0.0.1:5999")
+    assert verdict.reachable is expected
+    if expected:
+        assert str(verdict.source_seen) == "172.20.0.1"
+
+
+def test_an_answer_that_a_rule_drops_is_no_answer() -> None:
+    rules = filtered("-A FORWARD -s 172.20.0.0/16 -o eth0 -j DROP")
+    verdict = ask(host(rules=rules), "external", DIRECT)
+    assert (verdict.reachable, verdict.failure) == (False, "no-answer")
+    assert "-A FORWARD -s 172.20.0.0/16 -o eth0 -j DROP" in verdict.steps[-1].why
+
+
+@pytest.mark.parametrize(("bridge_nf", "reached"), [("1", False), ("0", True)])
+def test_rules_see_frames_of_a_bridge_only_with_bridge_nf(bridge_nf: str, reached: bool) -> None:
+    rules = filtered("-A FORWARD -i br-net0 -o br-net0 -j DROP")
+    facts = host(rules=rules, sysctls={"net.bridge.bridge-nf-call-iptables": bridge_nf})
+    assert ask(facts, "c1", DIRECT).reachable is reached
+
+
+@pytest.mark.parametrize("forwarding", ["1", "0"])
+def test_a_translated_frame_stays_on_the_bridge_only_where_the_host_forwards(forwarding: str) -> None:
+    nat = "*nat\n:PREROUTING ACCEPT [0:0]\n"
+    nat += "-A PREROUTING -d 203.0.113.10 -p tcp --dport 5999 -j DNAT --to-destination 172.20.0.2:8080\nCOMMIT\n"
+    facts = host(rules=nat, sysctls={"net.ipv4.conf.br-net0.forwarding": forwarding})
+    assert ask(facts, "c1", f"{LAN}:5999").reachable is (forwarding == "1")
+
+
+def test_isolated_ports_of_a_bridge_do_not_reach_each_other() -> None:
+    facts = host(rules=ALL_OPEN)
+    ports = tuple(port.model_copy(update={"isolated": True}) for port in facts.bridge_ports)
+    assert ask(facts.model_copy(update={"bridge_ports": ports}), "c1", DIRECT).failure == "no-answer"
+
+
+def _behind_a_refusing_rule(answer: str) -> HostFacts:
+    return host(rules=filtered(f"-A OUTPUT -o br-net0 -p tcp --dport 8080 -j {answer}"))
+
+
+@pytest.mark.parametrize(("target", "failure"), [("REJECT", "refused"), ("DROP", "no-answer")])
+def test_behind_docker_proxy_a_refusal_closes_and_a_silence_lasts(target: str, failure: str) -> None:
+    assert ask(_behind_a_refusing_rule(target), "c0", "172.20.0.1:20001").failure == failure
+
+
+def test_an_isolated_networks_address_is_nobodys_outside() -> None:
+    facts = host(rules=ALL_OPEN)
+    away = facts.networks[0].model_copy(
+        update={"id": "x", "name": "apart", "bridge": None, "subnets": ("172.30.3.0/24",)}
+    )
+    away = type(away).model_validate(away.model_dump())
+    verdict = ask(facts.model_copy(update={"networks": (*facts.networks, away)}), "host", "172.30.3.2:80")
+    assert verdict.failure == "no-answer"
+    assert "apart" in verdict.steps[-1].what
+
+
+def test_nothing_tracks_without_a_rule_that_needs_it() -> None:
+    assert ask(host(rules=ALL_OPEN), "external", DIRECT).conntrack_entries == 0
+    tracked = filtered("-A FORWARD -m conntrack --ctstate INVALID -j DROP")
+    assert ask(host(rules=tracked), "external", DIRECT).conntrack_entries == 1
+
+
+def test_an_undecided_rule_is_quoted_and_nothing_is_guessed() -> None:
+    verdict = ask(host(rules=filtered("-A FORWARD -m geoip --source-country XX -j DROP")), "external", DIRECT)
+    assert verdict.reachable is None
+    assert "geoip" in (verdict.unknown_because or "")
+
+
+def test_without_rules_or_listener_the_kernel_itself_refuses() -> None:
+    facts = with_tables(with_host_space(host(), listening=()))
+    assert ask(facts, "external", f"{LAN}:20001").failure == "refused"
