@@ -18,10 +18,12 @@ from remedy.netfilter.rules import Hook
 from remedy.paths.connection import Connection
 from remedy.paths.routing import RouteTo
 from remedy.paths.telling import endpoint, hit_step, place_of, route_words
-from remedy.paths.topology import Attachment, Space, Topology
+from remedy.paths.topology import Attachment, OnWire, Space, Topology
 from remedy.paths.verdict import Failure, Step
 
 LOOPBACK = "lo"
+FACTS_DO_NOT_SAY = "the facts do not say what that machine does"
+PASSES_BY = "macvlan and ipvlan pass by the host"
 NOBODY = "no running container has this address"
 BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 FORWARDING_STATE = 3  # of a bridge port (linux/if_bridge.h, BR_STATE_FORWARDING)
@@ -87,6 +89,10 @@ class Journey:
             _sends(flow),
             f"another machine; reaches the host by {interface}",
         )
+        wired = self.topology.wired(flow.destination, interface)
+        if wired is not None:
+            self._tell(self._name(wired.space), f"is on the wire of {interface} itself", PASSES_BY)
+            return Arrival(wired.space, self._packet(flow), wired.interface)
         return self._received(self._packet(flow)._replace(in_interface=interface))
 
     def _packet(self, flow: Flow) -> Packet:
@@ -128,6 +134,9 @@ class Journey:
         if route.kind != "unicast" or route.interface is None or route.next_hop is None:
             raise Lost("unreachable", name, f"no route to {flow.destination}", route_words(route, flow.destination))
         attachment = self.topology.attachment(space, route.interface)
+        wire = self.topology.on_wire(space, route.interface) if attachment is None else None
+        if wire is not None:
+            return self._onto_wire(wire, route.next_hop, self._packet(flow))
         if attachment is None:
             kind = space.links[route.interface].kind if route.interface in space.links else None
             raise NotModelled(f"{name} sends by {route.interface} ({kind or 'unknown kind'}), no port of a bridge here")
@@ -135,6 +144,22 @@ class Journey:
             name, _sends(flow), f"{route_words(route, flow.destination)}, which is plugged into {attachment.bridge}"
         )
         return self._into_bridge(attachment, route.next_hop, self._packet(flow))
+
+    def _onto_wire(self, sender: OnWire, next_hop: Address, packet: Packet) -> Arrival:
+        """Sent by an interface that shares one of the host's."""
+        name, destination = self._name(sender.space), packet.flow.destination
+        self._tell(name, f"sends to {destination} onto the wire of {sender.parent}", PASSES_BY)
+        receiver = self.topology.wired(next_hop, sender.parent)
+        if receiver is not None and next_hop == destination:
+            return Arrival(receiver.space, packet, receiver.interface)
+        host = self.topology.host.routing
+        if host.owns(next_hop):
+            what = f"{next_hop} is the host, which does not hear those who share {sender.parent}"
+            raise Lost("no-answer", name, what, PASSES_BY)
+        route = host.lookup(destination)
+        if receiver is not None or host.owns(destination) or route.interface in self.topology.bridges:
+            raise NotModelled(f"{name} reaches {destination} by {next_hop}: {FACTS_DO_NOT_SAY}")
+        return Arrival(None, packet, sender.parent)
 
     def _into_bridge(self, sender: Attachment, next_hop: Address, packet: Packet) -> Arrival:
         bridge = sender.bridge
@@ -340,6 +365,13 @@ class Journey:
         return self._delivered(receiver, packet)
 
     def _out_of_the_host(self, packet: Packet, interface: str) -> Arrival:
+        network = self.topology.network_without_way(packet.flow.destination)
+        if self.topology.wired(packet.flow.destination, interface) is not None:
+            what = f"{packet.flow.destination} shares {interface}, and does not hear the host"
+            raise Lost("no-answer", "host", what, PASSES_BY)
+        if network is not None:
+            what = f"{packet.flow.destination} is on the network {network}, to which the host has no way"
+            raise Lost("no-answer", "host", what, f"it leaves by {interface}, and nobody there has it")
         self._tell("host", f"sends it out by {interface}", "to another machine")
         return Arrival(None, packet, interface)
 

@@ -68,6 +68,22 @@ class Attachment:
     interface: str
 
 
+@dataclass(frozen=True, slots=True)
+class OnWire:
+    """A container's interface that shares an interface of the host, its parent: macvlan or ipvlan.
+
+    What it sends and gets passes by the host: no rule, no routing table of the host sees it, and the host itself
+    and its children do not hear each other (drivers/net/macvlan.c, drivers/net/ipvlan/ipvlan_core.c).
+    """
+
+    parent: str
+    space: Space
+    interface: str
+
+
+ON_WIRE = frozenset({"macvlan", "ipvlan"})
+
+
 class Topology:
     """Look-up tables over the facts. Building them is linear in what the facts hold."""
 
@@ -86,7 +102,10 @@ class Topology:
         self._bridge_subnets = [(s, n.name) for n in facts.networks if n.driver == "bridge" for s in n.subnets]
         self._attachments: dict[tuple[int, str], Attachment] = {}
         self._neighbours: dict[tuple[str, Address], Attachment] = {}
+        self._on_wire: dict[tuple[int, str], OnWire] = {}
+        self._wired: dict[Address, OnWire] = {}
         self._attach()
+        self._put_on_wires()
 
     def _attach(self) -> None:
         index_of = {link.name: link.index for link in self.host.facts.links}
@@ -104,6 +123,16 @@ class Topology:
                 if item.interface == inside.name:
                     self._neighbours[port.bridge, item.address.ip] = attachment
 
+    def _put_on_wires(self) -> None:
+        names = {link.index: link.name for link in self.host.facts.links}
+        for space in self.spaces.values():
+            links = () if space.is_host else space.facts.links
+            for link in (link for link in links if link.kind in ON_WIRE and link.peer_index in names):
+                wired = OnWire(names[link.peer_index or 0], space, link.name)
+                self._on_wire[space.facts.inode, link.name] = wired
+                own = (item.address.ip for item in space.facts.addresses if item.interface == link.name)
+                self._wired |= dict.fromkeys(own, wired)
+
     def space_of(self, container: Container) -> Space | None:
         """The namespace of a running container."""
         return self._space_of.get(container.id)
@@ -111,6 +140,15 @@ class Topology:
     def attachment(self, space: Space, interface: str) -> Attachment | None:
         """Where an interface of a container is plugged in; None when it is not on a bridge of this host."""
         return self._attachments.get((space.facts.inode, interface))
+
+    def on_wire(self, space: Space, interface: str) -> OnWire | None:
+        """The wire that an interface of a container is on; None when it is on none of the host's."""
+        return self._on_wire.get((space.facts.inode, interface))
+
+    def wired(self, address: Address, parent: str) -> OnWire | None:
+        """The container that answers for an address on the wire of an interface of the host."""
+        found = self._wired.get(address)
+        return found if found is not None and found.parent == parent else None
 
     def neighbour(self, bridge: str, address: Address) -> Attachment | None:
         """Who answers for an address on a bridge."""
