@@ -79,10 +79,14 @@ def _waves(containers: Iterable[Container]) -> list[list[Container]]:
 def _make_network(client: Any, network: Network) -> None:
     from docker.types import IPAMConfig, IPAMPool
 
-    pools = [IPAMPool(subnet=str(subnet)) for subnet in network.subnets]
+    gateways = [network.gateway] + [None] * len(network.subnets)
+    pools = [
+        IPAMPool(subnet=str(subnet), gateway=gateway)
+        for subnet, gateway in zip(network.subnets, gateways, strict=False)
+    ]
     client.create_network(
         network.name,
-        driver="bridge",
+        driver=network.driver,
         options=network.options,
         labels=network.labels,
         internal=network.internal,

@@ -77,10 +77,12 @@ class Attachment(_Model):
 
 
 class Network(_Model):
-    """A user-defined bridge network."""
+    """A user-defined network, a bridge unless another driver is named."""
 
     name: str
+    driver: Literal["bridge", "macvlan", "ipvlan"] = "bridge"
     subnets: tuple[IPv4Network | IPv6Network, ...] = ()
+    gateway: str | None = None  # of the first subnet; else the engine chooses
     internal: bool = False
     ipv6: bool = False
     options: dict[str, str] = {}

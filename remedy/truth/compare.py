@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from remedy.facts.model import HostFacts
+from remedy.paths.journey import FACTS_DO_NOT_SAY
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import CONTAINER_PREFIX, Datapath
 from remedy.truth.conntrack import Entries
@@ -50,6 +51,8 @@ def compare(facts: HostFacts, questions: Sequence[Question], seen: Sequence[Seen
         verdict = datapath.connect(source, question.to, client_address=question.client, interface=question.interface)
         if verdict.by == "outside" and question.to.address not in (CLIENT, CLIENT6):
             continue  # it leaves the host for a machine that is not there
+        if FACTS_DO_NOT_SAY in (verdict.unknown_because or ""):
+            continue  # it hangs on what another machine does
         to = question.to
         client = entries.of_client(to.protocol.value, one, to.address, to.port)
         goes_to_host = to.address in own or (to.address.is_loopback and question.source == HOST)

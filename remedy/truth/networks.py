@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from remedy.lab.topology import Network
+from remedy.truth.outside import CLIENT, ON_WIRE
 from remedy.truth.scenario import Kind
 
 _BRIDGE = "com.docker.network.bridge"
-KINDS_OF_ALL = ("plain", "plain", "named", "internal", "noicc", "nomasq", "hostbind", "v6", "v6")
+KINDS_OF_ALL = ("plain", "plain", "named", "internal", "noicc", "nomasq", "hostbind", "v6", "v6", "macvlan")
 KINDS_OF_28 = ("nat-unprotected", "routed", "isolated", "trusted")
 
 
@@ -23,6 +24,8 @@ def random_networks(chance: random.Random, kind: Kind) -> tuple[Network, ...]:
 
 def _network(number: int, which: str, kind: Kind) -> Network:
     wants_ipv6 = which == "v6" or (which == "routed" and number % 2 == 0)
+    if which == "macvlan":
+        return _on_wire(number)
     subnets = [ip_network(f"172.30.{number}.0/24")]
     if wants_ipv6:
         subnets.append(ip_network(f"fd00:{number}::/64"))
@@ -35,6 +38,17 @@ def _network(number: int, which: str, kind: Kind) -> Network:
         internal=which in ("internal", "isolated"),
         ipv6=wants_ipv6,
         options=options,
+    )
+
+
+def _on_wire(number: int) -> Network:
+    """Containers on the cable itself; the machine outside is their gateway, as a router would be."""
+    return Network(
+        name=f"macvlan{number}",
+        driver="macvlan",
+        subnets=(ON_WIRE,),
+        options={"parent": "eth1"},
+        gateway=str(CLIENT),
     )
 
 

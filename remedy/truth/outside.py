@@ -22,6 +22,7 @@ from remedy.truth.services import service_command
 # Documentation's addresses (RFC 5737), and a unique local prefix.
 HOST_ADDRESS, HOST_SECOND = IPv4Address("203.0.113.10"), IPv4Address("203.0.113.20")
 HOST_OTHER = IPv4Address("198.51.100.10")  # on the second cable
+ON_WIRE = IPv4Network("203.0.113.0/24")
 OTHER_CABLE = IPv4Network("198.51.100.0/24")
 HOST_ADDRESS6 = IPv6Address("fd77::10")
 CLIENT, CLIENT_OTHER = IPv4Address("203.0.113.254"), IPv4Address("203.0.113.66")
