@@ -432,6 +432,8 @@ class Journey:
         failure: Failure = "no-answer"
         if answer and not self.is_reply:
             failure = "refused" if answer in REFUSALS else "unreachable"
+        if failure == "unreachable" and self.connection.protocol != "tcp" and answer in SOFT_ERRORS:
+            failure = "no-answer"
         what = f"rejects it, with {answer}" if answer else "drops it"
         raise Lost(failure, place_of(rule.place, hook), what, rule.text)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cli_samples
-import path_samples as samples
+import drawn_paths as samples
 import pytest
 
 from remedy.cli.context import Session

