@@ -6,13 +6,14 @@ Options that follow `-m MODULE` belong to that module until the next `-m`; those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from remedy.facts.model import Address
 from remedy.firewall import iptables_save
 from remedy.firewall.iptables_save import Option
+from remedy.netfilter.ipset import IpSet
 from remedy.netfilter.matches import (
     Field,
     FieldMatch,
@@ -50,7 +51,7 @@ from remedy.netfilter.rules import (
     UnknownStatement,
 )
 
-Sets = dict[str, tuple[tuple[Values, ...], ...]]
+Sets = Mapping[str, IpSet]
 
 _HOOKS = {"PREROUTING": Hook.PREROUTING, "INPUT": Hook.INPUT, "FORWARD": Hook.FORWARD}
 _HOOKS |= {"OUTPUT": Hook.OUTPUT, "POSTROUTING": Hook.POSTROUTING}
@@ -338,12 +339,14 @@ _SET_FIELDS = {
 def _set(options: Sequence[Option], sets: Sets) -> Match:
     option = next(option for option in options if option.name == "--match-set")
     name, directions = option.values[0], option.values[1].split(",")
-    elements = sets.get(name)
-    if len(options) > 1 or (elements is not None and any(len(e) != len(directions) for e in elements)):
+    found = sets.get(name)
+    parts = [] if found is None else [part for part in found.parts if part != "protocol"]
+    if found is None or len(options) > 1 or len(parts) > len(directions):
         return UnknownMatch(" ".join(map(_text, options)))
-    parts = ("ip", "port", "ip")[: len(directions)]
-    fields = tuple(_SET_FIELDS[part, direction] for part, direction in zip(parts, directions, strict=True))
-    return SetMatch(name, fields, elements, option.negated)
+    fields = [_SET_FIELDS[part, direction] for part, direction in zip(parts, directions, strict=False)]
+    if "protocol" in found.parts:
+        fields.append(Field.PROTOCOL)
+    return SetMatch(name, tuple(fields), found.elements, option.negated)
 
 
 # --- targets -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from remedy.facts.model import HostFacts
 from remedy.netfilter.from_iptables import tables_from_iptables
 from remedy.netfilter.from_nft import table_from_nft
-from remedy.netfilter.rules import RuleTable
+from remedy.netfilter.ipset import known_sets
+from remedy.netfilter.rules import Accept, BaseChain, Chain, Hook, Rule, RuleTable, UnknownStatement
+
+NFT_VERSION = "firewall: nft"  # the program's version decides nothing
 
 
 def rule_tables(facts: HostFacts) -> tuple[RuleTable, ...]:
@@ -16,7 +19,7 @@ def rule_tables(facts: HostFacts) -> tuple[RuleTable, ...]:
     The order is that in which the kernel calls base chains of the same priority: the one that was registered last
     comes first (net/netfilter/core.c, nf_hook_entries_grow), and of two nat chains the first one translates.
     """
-    named = [*_iptables_tables(facts), *_nft_tables(facts)]
+    named = [*_iptables_tables(facts), *_nft_tables(facts), *_unread_tables(facts)]
     made = {name: number for number, name in enumerate(facts.firewall.nft_tables)}
     # The kernel does not say when a legacy table was made.
     newest_first = sorted(named, key=lambda each: -made.get(each[0], len(made)))
@@ -24,9 +27,10 @@ def rule_tables(facts: HostFacts) -> tuple[RuleTable, ...]:
 
 
 def _iptables_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
+    sets = known_sets(facts.firewall.ipsets)
     for tables in facts.firewall.tables:
         family = "ip" if tables.family == 4 else "ip6"
-        for table in tables_from_iptables(tables.text, tables.family, tables.variant, {}):
+        for table in tables_from_iptables(tables.text, tables.family, tables.variant, sets):
             own_name = table.name.rpartition(" ")[2]
             yield (f"{family} {own_name}" if tables.variant == "nft" else "legacy"), table
 
@@ -37,3 +41,14 @@ def _nft_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
         table = table_from_nft(name, items, indices)
         if table is not None:
             yield name, table
+
+
+def _unread_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
+    """What could not be read may do anything to any packet: its verdict is unknown, and says for want of what."""
+    for unread in facts.unread:
+        if unread.item == NFT_VERSION or not unread.item.startswith(("firewall", "foreign rules")):
+            continue
+        text = f"{unread.item} could not be read: {unread.reason}"
+        chain = Chain("unread", (Rule((), (UnknownStatement(text),), text, unread.item),))
+        bases = tuple(BaseChain(chain, hook, 0, "filter", Accept()) for hook in Hook)
+        yield unread.item, RuleTable(unread.item, (4, 6), bases, {chain.name: chain})
