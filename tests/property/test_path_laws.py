@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from remedy.captures.facts import load_capture
 from remedy.captures.files import capture_name, find_captures, read_capture
 from remedy.captures.questions import read_questions
-from remedy.facts.firewall import parse_nft_table
 from remedy.facts.model import Address, HostFacts, IptablesTables
+from remedy.facts.nft_json import parse_nft_table
 from remedy.firewall.iptables_rules import OwnTable
 from remedy.firewall.iptables_rules import tables as own_tables
 from remedy.firewall.iptables_save import parse, render
