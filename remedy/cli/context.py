@@ -70,10 +70,13 @@ class Session:
         if self.options.facts is not None:
             return load_facts(self.options.facts)
         try:
-            return gather(daemon_json_path=self.daemon_json_path())
+            facts = gather(daemon_json_path=self.daemon_json_path())
         except EngineError as error:
             self._tell_of_a_waiting_run(error)
             raise
+        from remedy.facts.observed import with_observed
+
+        return with_observed(facts, self.settings().state_dir)
 
     def _tell_of_a_waiting_run(self, error: EngineError) -> None:
         """Raise RunWaitingError where an engine that does not answer is the doing of a run that was interrupted."""

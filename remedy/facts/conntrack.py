@@ -10,10 +10,11 @@ import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import NamedTuple
 
 from remedy.facts.interest import Interest
-from remedy.facts.model import ConntrackEntry, ConntrackFacts
+from remedy.facts.model import ConntrackEntry, ConntrackFacts, ConntrackLosses
 from remedy.facts.netlink import NETLINK_NETFILTER, dump
 
 CONNTRACK_GET = (1 << 8) | 1
@@ -23,6 +24,8 @@ ANY_FAMILY = b"\0\0\0\0"
 _BYTES_BEFORE_ATTRIBUTES = 20
 _SEEN_REPLY = 1 << 1
 TCP = 6
+# Of the thread's own namespace: /proc/net is the main thread's.
+STATISTICS = Path("/proc/thread-self/net/stat/nf_conntrack")
 _PROTOCOLS = {TCP: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _TCP_STATES = (
     "NONE",
@@ -53,7 +56,29 @@ def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFact
         buckets=_number(sysctls, "net.netfilter.nf_conntrack_buckets"),
         entries=entries,
         entries_complete=complete,
+        losses=None if count is None else _read_losses(),
     )
+
+
+def _read_losses() -> ConntrackLosses | None:
+    try:
+        return parse_losses(STATISTICS.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def parse_losses(text: str) -> ConntrackLosses | None:
+    """Read the kernel's counters: names in the first line, then a line of hexadecimal numbers for each processor.
+
+    The columns are found by their names, which kernels have added to; None where the wanted ones are missing.
+    """
+    names, *rows = [line.split() for line in text.splitlines()]
+    wanted = ("drop", "early_drop", "insert_failed")
+    if not set(wanted) <= set(names):
+        return None
+    places = [names.index(name) for name in wanted]
+    drop, early_drop, insert_failed = (sum(int(row[place], 16) for row in rows) for place in places)
+    return ConntrackLosses(drop=drop, early_drop=early_drop, insert_failed=insert_failed)
 
 
 def find_entries(

@@ -202,7 +202,10 @@ class Network(Frozen):
 
 
 class DockerProxy(Frozen):
-    """A docker-proxy process and what it forwards, from its command line."""
+    """A docker-proxy process and what it forwards, from its command line.
+
+    cpu_seconds: what it has used since it started, age_seconds ago.
+    """
 
     pid: int
     protocol: Protocol
@@ -212,6 +215,8 @@ class DockerProxy(Frozen):
     container_port: int
     resident_bytes: int | None = None
     command_line: tuple[str, ...] = ()
+    cpu_seconds: float | None = None
+    age_seconds: float | None = None
 
 
 class ListeningSocket(Frozen):
@@ -387,6 +392,18 @@ class ConntrackEntry(Frozen):
     count: int = 1
 
 
+class ConntrackLosses(Frozen):
+    """What the table refused since the namespace was made, all processors together (/proc/net/stat/nf_conntrack).
+
+    drop: new flows dropped because the table was full; early_drop: entries thrown out to make room; insert_failed:
+    packets dropped because their entry could not be added, mostly two clients that were given the same port.
+    """
+
+    drop: int
+    early_drop: int
+    insert_failed: int
+
+
 class ConntrackFacts(Frozen):
     """The conntrack table: how full it is, and the entries that involve a published port."""
 
@@ -395,6 +412,7 @@ class ConntrackFacts(Frozen):
     buckets: int | None
     entries: tuple[ConntrackEntry, ...]
     entries_complete: bool  # False where there were more than the reader keeps
+    losses: ConntrackLosses | None = None
 
 
 class HaproxyServer(Frozen):
@@ -428,6 +446,52 @@ class HaproxyFacts(Frozen):
     pid: int | None = None
 
 
+class ObservedConsumer(Frozen):
+    """Somebody whom `remedy doctor --observe` saw using a published port.
+
+    client: a container's name, `host` or `external`; address: the last one that it came from; count: connections seen.
+    """
+
+    client: str
+    address: Address | None
+    to_address: Address
+    to_port: int
+    protocol: Protocol
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+
+
+class Watch(Frozen):
+    """A time during which the published ports were watched. is_complete: no event was lost."""
+
+    begun: datetime
+    ended: datetime
+    boot_id: str
+    is_complete: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return max((self.ended - self.begun).total_seconds(), 0.0)
+
+
+class Observed(Frozen):
+    """What was seen of this host's published ports while somebody watched, and when that was.
+
+    forgotten_seconds: of watches that are too many to be listed one by one.
+    """
+
+    watches: tuple[Watch, ...] = ()
+    consumers: tuple[ObservedConsumer, ...] = ()
+    forgotten_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long was watched altogether."""
+        return self.forgotten_seconds + sum(watch.seconds for watch in self.watches)
+
+
 class Unread(Frozen):
     """An item that could not be read, and why. A plan that needs it refuses."""
 
@@ -456,3 +520,4 @@ class HostFacts(Frozen):
     conntrack: ConntrackFacts
     haproxies: tuple[HaproxyFacts, ...]
     unread: tuple[Unread, ...] = ()
+    observed: Observed | None = None  # None: nobody has watched

@@ -98,6 +98,23 @@ def read_start_time(pid: int) -> datetime | None:
     return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
 
 
+def parse_cpu_ticks(stat: str) -> int:
+    """Return the clock ticks that a process has used, in itself and in the kernel, of a line of /proc/PID/stat."""
+    fields = stat[stat.rindex(")") + 1 :].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def read_cpu_seconds(pid: int) -> tuple[float, float] | None:
+    """Return the processor time that a process has used and how long ago it started; None when it is gone."""
+    try:
+        stat = read_proc_text(pid, "stat")
+        uptime = float((PROC / "uptime").read_text().split()[0])
+        ticks = os.sysconf("SC_CLK_TCK")
+        return parse_cpu_ticks(stat) / ticks, max(uptime - parse_start_ticks(stat) / ticks, 0.0)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def read_resident_bytes(pid: int) -> int | None:
     """Return how much memory a process occupies, None when it is gone."""
     try:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 
 from remedy.facts.model import DockerProxy, Protocol
-from remedy.facts.processes import Process, read_resident_bytes
+from remedy.facts.processes import Process, read_cpu_seconds, read_resident_bytes
 
 PROXY_PROGRAM = "docker-proxy"
 
@@ -19,7 +19,14 @@ def read_proxies(processes: Sequence[Process], engine_pid: int | None) -> tuple[
     """
     ours = (process for process in processes if engine_pid is None or process.parent == engine_pid)
     parsed = (parse_proxy(process, read_resident_bytes(process.pid)) for process in ours)
-    return tuple(proxy for proxy in parsed if proxy is not None)
+    return tuple(_with_processor_time(proxy) for proxy in parsed if proxy is not None)
+
+
+def _with_processor_time(proxy: DockerProxy) -> DockerProxy:
+    used = read_cpu_seconds(proxy.pid)
+    if used is None:
+        return proxy
+    return proxy.model_copy(update={"cpu_seconds": round(used[0], 2), "age_seconds": round(used[1], 2)})
 
 
 def parse_proxy(process: Process, resident_bytes: int | None = None) -> DockerProxy | None:

@@ -30,3 +30,23 @@ def _is_endpoint(name: str, value: str) -> bool:
         and _SECRET_VALUE.search(value) is None
         and _ENDPOINT_VALUE.search(value) is not None
     )
+
+
+def hide_secrets(text: str, instead: str) -> str:
+    """Replace what looks like a secret in any text: a user and password in a URL, a key, a token, PASSWORD=..."""
+    for pattern, replacement in _SECRETS_IN_TEXT:
+        text = pattern.sub(replacement.format(instead), text)
+    return text
+
+
+_SECRETS_IN_TEXT = (
+    (re.compile(r"://[^/\s@]*@"), "://{}@"),
+    (re.compile(r"-----BEGIN[^-]*-----.*?(?:-----END[^-]*-----|$)", re.DOTALL), "{}"),
+    (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+)*"), "{}"),
+    (
+        re.compile(
+            r"(?i)\b([\w-]*(?:pass(?:word|wd)?|secret|token|api[_-]?key|credential)[\w-]*)(=|: ?)(?!\s)[^\s,;\"']+"
+        ),
+        r"\1\2{}",
+    ),
+)

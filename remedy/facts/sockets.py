@@ -87,6 +87,16 @@ def read_open_connections(ports: Collection[int]) -> list[RawSocket]:
     return list(parse_sockets(_dump_tcp(_OPEN_TCP), Protocol.TCP, ports))
 
 
+def read_ended_connections(ports: Collection[int], families: Collection[int]) -> list[RawSocket]:
+    """Read the connections in TIME-WAIT with one of `ports`, a minute back, of the IP versions in `families`."""
+    found: list[RawSocket] = []
+    for family in families:
+        request = _REQUEST.pack(family, _IPPROTO[Protocol.TCP], 0, 0, 1 << _TIME_WAIT)
+        datagrams = dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request)
+        found.extend(parse_sockets(chain.from_iterable(map(messages, datagrams)), Protocol.TCP, ports))
+    return found
+
+
 def _dump_tcp(states: int) -> Iterator[bytes]:
     """Give the TCP sockets in `states`, of both IP versions, by the request of before Linux 3.3.
 

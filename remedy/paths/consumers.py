@@ -1,4 +1,4 @@
-"""Who is known to use a published port: an open socket, a conntrack entry, a haproxy server, a probe.
+"""Who is known to use a published port: an open socket, a conntrack entry, a haproxy server, a probe, a watch.
 
 Pure: everything comes from facts and spec. That nobody is known does not prove that there is nobody; the
 planner says so.
@@ -87,6 +87,7 @@ def known_consumers(facts: HostFacts, spec: Spec, ports: tuple[PublishedPort, ..
         _from_probes(host, spec),
         _from_sockets(host),
         _from_conntrack(host),
+        _from_observed(host),
     )
     for consumers in sources:
         for consumer in consumers:
@@ -180,6 +181,22 @@ def _from_conntrack(host: _Host) -> Iterator[Consumer]:
             f"a conntrack entry ({entry.state or 'no state'})",
             entry.source,
         )
+        if consumer is not None:
+            yield consumer
+
+
+def _from_observed(host: _Host) -> Iterator[Consumer]:
+    seen = host.facts.observed
+    for item in () if seen is None else seen.consumers:
+        client = (
+            item.client if item.client in (HOST, EXTERNAL) else host.by_name.get(item.client.removeprefix("container:"))
+        )
+        if client is None:
+            continue  # its container is gone
+        to = HostPort(address=item.to_address, port=item.to_port, protocol=item.protocol)
+        times = "once" if item.count == 1 else f"{item.count} times"
+        evidence = f"seen by `remedy doctor --observe` {times}, last at {item.last_seen:%Y-%m-%d %H:%M:%S} UTC"
+        consumer = host.consumer(client, to, evidence, item.address)
         if consumer is not None:
             yield consumer
 

@@ -24,6 +24,7 @@ def proxy_off_warnings(
     yield from _source_changes(ports, paths)
     yield from _conntrack_unread(facts)
     yield from _unresolved_servers(facts, ports)
+    yield _watched(facts)
 
 
 def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:
@@ -148,12 +149,39 @@ def _source_changes(ports: Sequence[PublishedPort], paths: Sequence[PathChange])
 
 def _conntrack_unread(facts: HostFacts) -> Iterator[PlanWarning]:
     for unread in facts.unread:
-        if unread.item.startswith(("conntrack", "haproxy")):
+        if unread.item.startswith(("conntrack", "haproxy", "observed")):
             yield PlanWarning(
                 code="evidence-missing",
                 what=f"{unread.item} could not be read, so consumers may be missing from this plan",
                 detail=unread.reason,
             )
+
+
+def _watched(facts: HostFacts) -> PlanWarning:
+    """For how long somebody looked: that nobody else was seen is worth as much as this time."""
+    observed = facts.observed
+    if observed is None or observed.seconds < 1:
+        return PlanWarning(
+            code="not-watched",
+            what="consumers are known from one look at this host; nobody has watched it",
+            detail="who connects once an hour is seen by: remedy doctor --observe 1h",
+        )
+    ended = max((watch.ended for watch in observed.watches), default=None)
+    last = "" if ended is None else f", last at {ended:%Y-%m-%d %H:%M:%S} UTC"
+    return PlanWarning(
+        code="watched",
+        what=f"consumers are known from one look and {spoken(observed.seconds)} of watching{last}",
+        detail="who connects more rarely than that may be missing; remedy doctor --observe adds to it",
+    )
+
+
+def spoken(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _unresolved_servers(facts: HostFacts, ports: Sequence[PublishedPort]) -> Iterator[PlanWarning]:
