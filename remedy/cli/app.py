@@ -14,6 +14,7 @@ from remedy.cli.options import accept_global_options
 # In the order in which an operator meets them. The text is the short help: a copy of the first line of the
 # command's docstring (a test compares), so that `remedy --help` imports none of the modules.
 COMMANDS = {
+    "doctor": "Find what runs through docker-proxy, what that costs, and what else is wrong",
     "facts": "Show or save what remedy sees of this host",
     "path": "Show how a connection travels, what it costs and why",
     "init": "Write a commented remedy.yaml that is right for this host",
@@ -60,6 +61,7 @@ class LazyGroup(RemedyGroup):
 
 
 EXAMPLES = """
+remedy doctor                    # what is wrong here, and what it costs
 remedy init                      # write remedy.yaml for this host
 remedy plan                      # read what would happen
 remedy apply --confirm-within 60s
