@@ -1,4 +1,4 @@
-"""`remedy doctor`: what a person and a program get, and the exit codes."""
+"""`remedy doctor` and `remedy explain`: what a person and a program get, and the exit codes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from test_views import rendered
 
 from remedy.cli.main import run
+from remedy.cli.pages import ALIASES, pages
 from remedy.cli.views.observing import line
 from remedy.doctor.diagnosis import diagnose
 from remedy.doctor.watch import Glimpse
@@ -104,3 +105,49 @@ def test_a_watch_shows_how_far_it_is() -> None:
     shown = line(Glimpse(elapsed=30, total=120, consumers=1, connections=17)).plain
     assert "90 s left, 1 consumer, 17 connections" in shown
     assert shown.count("━") == 24
+
+
+# --- explain ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_topic_has_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["userland-proxy", "hairpin", "notrack", "conntrack", "user-network", "make-before-break"]
+    for topic in [*wanted, "who-reaches-what", "limits", "doctor", *pages(), *ALIASES]:
+        assert run(["explain", topic]) == 0
+        assert capsys.readouterr().out.startswith("# ")
+
+
+def test_without_a_topic_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain"]) == 0
+    listed = capsys.readouterr().out
+    assert "also: userland-proxy, docker-proxy" in listed
+    run(["explain", "--format", "json"])
+    topics = json.loads(capsys.readouterr().out)["topics"]
+    assert {"topic": "hairpin", "folder": "explanation", "title": "Hairpin"} in topics
+
+
+def test_an_unknown_topic_is_wrong_usage_and_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "notrak"]) == 64
+    assert "did you mean notrack" in capsys.readouterr().err
+    assert run(["explain", "qqqq"]) == 64
+    assert "remedy explain lists the topics" in capsys.readouterr().err
+
+
+def test_links_become_topics_on_a_terminal() -> None:
+    page = pages()["hairpin"]
+    assert "](" not in page.plain_text
+    assert "`remedy explain limits`" in page.plain_text
+
+
+def test_topics_are_found_however_they_are_spelt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "User_Network"]) == 0
+    assert capsys.readouterr().out.startswith("# A network of their own")
+
+
+def test_every_page_is_in_the_wheel() -> None:
+    import tomllib
+
+    repository = Path(__file__).parents[3]
+    built = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packaged = {target.removeprefix("remedy/pages/") for target in built["force-include"].values()}
+    assert packaged == {page.folder for page in pages().values()}
