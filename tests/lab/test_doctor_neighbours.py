@@ -16,6 +16,8 @@ TOPOLOGY = Path(__file__).parent / "topologies" / "on-loopback.yaml"
 KNOCK = """\
 import socket, struct, subprocess, sys, time
 host, to, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+# A host that had this address before is remembered for a while.
+subprocess.run(["ip", "neigh", "flush", "to", host], check=True)
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", (host, 9)); time.sleep(0.3)  # so that ARP asks
 route = subprocess.run(["ip", "route", "get", host], capture_output=True, text=True).stdout.split()
 interface, own = route[route.index("dev") + 1], route[route.index("src") + 1]
