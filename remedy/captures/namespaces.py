@@ -45,7 +45,10 @@ def read_namespaces(
     number = count(_HOST_NUMBER + 1)
     return (
         _host(files, groups.pop("host", []), networks),
-        *(_of_containers(next(number), members, recorded, version) for members in groups.values()),
+        *(
+            _of_containers(next(number), members, recorded, (version, _shared_interfaces(members, networks)))
+            for members in groups.values()
+        ),
     )
 
 
@@ -95,13 +98,36 @@ def _with_kind(link: Item, networks: Sequence[Network]) -> Item:
     return link
 
 
+def _shared_interfaces(members: Sequence[Container], networks: Sequence[Network]) -> dict[str, str]:
+    """Give the addresses on networks whose containers share an interface of the host, with the networks' driver."""
+    drivers = {network.id: network.driver for network in networks if network.driver in ("macvlan", "ipvlan")}
+    endpoints = (endpoint for member in members for endpoint in member.endpoints if endpoint.network_id in drivers)
+    return {
+        str(interface.ip): drivers[endpoint.network_id]
+        for endpoint in endpoints
+        for interface in (endpoint.ipv4, endpoint.ipv6)
+        if interface is not None
+    }
+
+
+def _with_driver(link: Item, drivers: Mapping[str, str]) -> Item:
+    found = (drivers.get(str(info.get("local"))) for info in link.get("addr_info") or ())
+    kind = next((driver for driver in found if driver is not None), None)
+    return link if kind is None else {"linkinfo": {"info_kind": kind}, **link}
+
+
 def _of_containers(
-    number: int, members: Sequence[Container], recorded: Mapping[str, Item], version: Version
+    number: int,
+    members: Sequence[Container],
+    recorded: Mapping[str, Item],
+    about: tuple[Version, Mapping[str, str]],
 ) -> NetNamespace:
+    version, drivers = about
     items = [recorded[member.id] for member in members if member.id in recorded]
     # Containers that share a namespace tell the same addresses; each tells all of its sockets.
     item: Item = next((item for item in items if item.get("addr")), {})
-    addressing = parse_addressing(item.get("addr", []), [*item.get("route", []), *item.get("route6", [])], [])
+    links = [_with_driver(link, drivers) for link in item.get("addr", []) if link]
+    addressing = parse_addressing(links, [*item.get("route", []), *item.get("route6", [])], [])
     addresses = (*_loopback_addresses(addressing, version), *addressing.addresses)
     families: tuple[Family, ...] = (4, 6) if _routes_ipv6(addresses) else (4,)
     lines = dict.fromkeys(line for item in items for line in item.get("listen", ()))

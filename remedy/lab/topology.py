@@ -84,6 +84,7 @@ class Network(_Model):
     subnets: tuple[IPv4Network | IPv6Network, ...] = ()
     gateway: str | None = None  # of the first subnet; else the engine chooses
     internal: bool = False
+    ipv4: bool = True  # without it: 28 and later
     ipv6: bool = False
     options: dict[str, str] = {}
     labels: dict[str, str] = {}

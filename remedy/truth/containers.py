@@ -97,3 +97,15 @@ def random_changes(chance: random.Random, containers: Sequence[Container]) -> It
     free = [c.name for c in containers if c.name not in owners and not (c.network_mode or "").startswith("container:")]
     chosen = chance.sample(free, min(len(free), 2))
     return zip(chance.choices(("restart", "stop", "restart"), k=len(chosen)), chosen, strict=True)
+
+
+def random_moves(
+    chance: random.Random, containers: Sequence[Container], networks: Sequence[Network]
+) -> Iterator[tuple[str, str]]:
+    """A container that is put on one more network while it runs."""
+    free = [c for c in containers if c.network_mode is None and c.role == "nginx"]
+    bridges = [network.name for network in networks if network.driver == "bridge"]
+    if chance.random() < 0.4 and free and bridges:
+        container, network = chance.choice(free), chance.choice(bridges)
+        if network not in {attachment.network for attachment in container.networks}:
+            yield f"connect {network}", container.name

@@ -27,7 +27,8 @@ class Ground:
 
     def subnet(self) -> str:
         """The subnet of any network, the default bridge's among them."""
-        return self.chance.choice(["172.17.0.0/16", *(str(network.subnets[0]) for network in self.networks)])
+        subnets = [str(subnet) for network in self.networks for subnet in network.subnets if subnet.version == 4]
+        return self.chance.choice(["172.17.0.0/16", *subnets])
 
 
 def _docker_user(ground: Ground) -> list[str]:
@@ -240,7 +241,7 @@ CATALOGUE: dict[str, Callable[[Ground], list[str]]] = {
 
 def random_rules(ground: Ground) -> tuple[tuple[str, ...], list[str]]:
     """Up to three kinds of rules; their names, and the shell lines that add them."""
-    names = ground.chance.sample(sorted(CATALOGUE), ground.chance.randint(0, 3))
+    names = ground.chance.sample(sorted(CATALOGUE), ground.chance.randint(0, 4))
     return tuple(names), [line for name in names for line in CATALOGUE[name](ground)]
 
 

@@ -7,7 +7,7 @@ import random
 from pydantic import JsonValue
 
 from remedy.lab.topology import Container, Publish, Topology
-from remedy.truth.containers import LISTENS, Ports, random_changes, random_containers
+from remedy.truth.containers import LISTENS, Ports, random_changes, random_containers, random_moves
 from remedy.truth.foreign import Ground, random_rules, random_settings
 from remedy.truth.networks import random_networks
 from remedy.truth.outside import HOST_ADDRESS
@@ -21,6 +21,7 @@ def generate(seed: int, kind: Kind) -> Scenario:
     networks = random_networks(chance, kind)
     ports = Ports()
     containers = random_containers(chance, networks, ports, ipv6=kind.has_28 or "ip6tables" in options)
+    changes = (*random_changes(chance, containers), *random_moves(chance, containers, networks))
     names, rules = random_rules(Ground(chance, containers, networks))
     settings = random_settings(chance)
     rules_first = chance.random() < 0.3 and not {"docker-user"} & set(names)
@@ -36,7 +37,7 @@ def generate(seed: int, kind: Kind) -> Scenario:
         ),
         before=lines if rules_first else (),
         after=(*(() if rules_first else lines), *(line for own in settings.values() for line in own)),
-        changes=tuple(random_changes(chance, containers)),
+        changes=changes,
         late=_late(ports) if kind.proxy is ProxyMode.FLIPPED else Topology(),
         features=(
             *(f"{key}={value}" for key, value in options.items()),
@@ -57,6 +58,8 @@ def _engine_options(chance: random.Random, kind: Kind) -> dict[str, JsonValue]:
         options["ip"] = chance.choice(("127.0.0.1", str(HOST_ADDRESS)))
     if chance.random() < 0.1:
         options["ip-masq"] = False
+    if kind.has_28 and chance.random() < 0.15:
+        options["ip6tables"] = False
     if kind.has_28 and chance.random() < 0.25:
         options["allow-direct-routing"] = True
     return options

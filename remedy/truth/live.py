@@ -94,7 +94,9 @@ def _change(host: Host, what: str, name: str) -> None:
     client = host.docker()
     try:
         container = client.containers.get(name)
-        if what == "restart":
+        if what.startswith("connect "):
+            client.networks.get(what.removeprefix("connect ")).connect(container)
+        elif what == "restart":
             container.restart(timeout=1)
         else:
             container.stop(timeout=1)

@@ -12,7 +12,7 @@ from remedy.truth.scenario import Kind
 
 _BRIDGE = "com.docker.network.bridge"
 KINDS_OF_ALL = ("plain", "plain", "named", "internal", "noicc", "nomasq", "hostbind", "v6", "v6", "macvlan")
-KINDS_OF_28 = ("nat-unprotected", "routed", "isolated", "trusted")
+KINDS_OF_28 = ("nat-unprotected", "routed", "isolated", "trusted", "v6only")
 
 
 def random_networks(chance: random.Random, kind: Kind) -> tuple[Network, ...]:
@@ -23,10 +23,10 @@ def random_networks(chance: random.Random, kind: Kind) -> tuple[Network, ...]:
 
 
 def _network(number: int, which: str, kind: Kind) -> Network:
-    wants_ipv6 = which == "v6" or (which == "routed" and number % 2 == 0)
+    wants_ipv6 = which in ("v6", "v6only") or (which == "routed" and number % 2 == 0)
     if which == "macvlan":
         return _on_wire(number)
-    subnets = [ip_network(f"172.30.{number}.0/24")]
+    subnets = [ip_network(f"172.30.{number}.0/24")] if which != "v6only" else []
     if wants_ipv6:
         subnets.append(ip_network(f"fd00:{number}::/64"))
     options = dict(_options(which, number))
@@ -36,6 +36,7 @@ def _network(number: int, which: str, kind: Kind) -> Network:
         name=f"{which}{number}",
         subnets=tuple(subnets),
         internal=which in ("internal", "isolated"),
+        ipv4=which != "v6only",
         ipv6=wants_ipv6,
         options=options,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 from remedy.bench.large_host import large_host
-from remedy.facts.model import HostFacts, IptablesTables, NetNamespace, Route
+from remedy.facts.model import HostFacts, InterfaceAddress, IptablesTables, Link, NetNamespace, Route
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import Datapath
 from remedy.spec.models import HostPort
@@ -67,6 +67,28 @@ def space(*addresses: tuple[str, str], routes: tuple[Route, ...] = (), rules: tu
             "connections": (),
         }
     )
+
+
+def with_one_on_the_wire(facts: HostFacts, container: str, address: str) -> HostFacts:
+    """A container moved from its bridge onto eth0 itself, with macvlan."""
+    eth0 = next(link.index for link in facts.namespaces[0].links if link.name == "eth0")
+    owner = next(each.id for each in facts.containers if each.name == container)
+    spaces = tuple(
+        space.model_copy(
+            update={
+                "links": (Link(index=7, name="eth0", kind="macvlan", peer_index=eth0),),
+                "addresses": (InterfaceAddress(interface="eth0", address=ip_interface(address)),),
+                "routes": (
+                    route(None, interface="eth0", gateway=GATEWAY),
+                    route(str(ip_interface(address).network), interface="eth0"),
+                ),
+            }
+        )
+        if owner in space.containers
+        else space
+        for space in facts.namespaces
+    )
+    return facts.model_copy(update={"namespaces": spaces})
 
 
 def ask(facts: HostFacts, source: str, to: str, client: str | None = None, interface: str | None = None) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_routes, with_tables
+from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_one_on_the_wire, with_routes, with_tables
 
 from remedy.facts.model import HostFacts
 from remedy.paths.walk import Datapath, UnknownSourceError
@@ -175,3 +175,34 @@ def test_an_undecided_rule_is_quoted_and_nothing_is_guessed() -> None:
 def test_without_rules_or_listener_the_kernel_itself_refuses() -> None:
     facts = with_tables(with_host_space(host(), listening=()))
     assert ask(facts, "external", f"{LAN}:20001").failure == "refused"
+
+
+DROP_ALL = filtered("-A FORWARD -j DROP", "-A INPUT -j DROP")
+WIRED = "203.0.113.77"
+
+
+def test_who_shares_an_interface_is_reached_from_outside_past_all_rules() -> None:
+    facts = with_one_on_the_wire(host(3, rules=DROP_ALL), "c1", f"{WIRED}/24")
+    verdict = ask(facts, "external", f"{WIRED}:8080")
+    assert (verdict.reachable, verdict.by, verdict.conntrack_entries) == (True, "c1", 0)
+    assert ask(facts, "c1", f"{GATEWAY}:443").by == "outside"
+
+
+@pytest.mark.parametrize("source", ["host", "c0"])
+def test_who_shares_an_interface_and_the_host_do_not_hear_each_other(source: str) -> None:
+    facts = with_one_on_the_wire(host(3, rules=ALL_OPEN), "c1", f"{WIRED}/24")
+    assert ask(facts, source, f"{WIRED}:8080").failure == "no-answer"
+    assert ask(facts, "c1", f"{LAN}:20000").failure == "no-answer"
+
+
+def test_two_who_share_an_interface_hear_each_other() -> None:
+    facts = with_one_on_the_wire(host(3, rules=DROP_ALL), "c1", f"{WIRED}/24")
+    facts = with_one_on_the_wire(facts, "c2", "203.0.113.78/24")
+    assert ask(facts, "c2", f"{WIRED}:8080").by == "c1"
+
+
+def test_what_a_router_on_the_wire_does_is_not_guessed() -> None:
+    facts = with_one_on_the_wire(host(3, rules=ALL_OPEN), "c1", f"{WIRED}/24")
+    verdict = ask(facts, "c1", DIRECT)
+    assert verdict.reachable is None
+    assert GATEWAY in (verdict.unknown_because or "")
