@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain as chained
+from types import MappingProxyType
 from typing import Literal
 
 from remedy.facts.model import Address
@@ -50,11 +51,14 @@ MOST_JUMPS = 64
 
 
 class Undecided(Exception):
-    """What becomes of the packet hangs on a rule that the model cannot decide."""
+    """What becomes of the packet hangs on a rule that the model cannot decide.
 
-    def __init__(self, rule: Rule, why: str) -> None:
+    may_match: only whether it matches cannot be told, so both ways can be tried to the end of the journey.
+    """
+
+    def __init__(self, rule: Rule, why: str, *, may_match: bool = False) -> None:
         super().__init__(why)
-        self.rule, self.why = rule, why
+        self.rule, self.why, self.may_match = rule, why, may_match
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +135,24 @@ class Firewall:
                 candidates = {name: list(chain.candidates(packet, self._host)) for name, chain in chains.items()}
                 yield base.chain.name, candidates
 
-    def run(self, hook: Hook, packet: Packet, settle: Settle, *, translates: bool) -> Outcome:
+    def run(
+        self,
+        hook: Hook,
+        packet: Packet,
+        settle: Settle,
+        *,
+        translates: bool,
+        assumed: Mapping[str, bool] = MappingProxyType({}),
+    ) -> Outcome:
         """What becomes of a packet at one hook.
 
         translates: nat chains are asked, as they are for the first packet of a tracked connection only.
         settle: makes the packet what it is after NAT; called once, with the nat chains' decision, if any.
+        assumed: of rules that cannot be told, by their place, whether they match.
         Raises Undecided when it hangs on a rule that is not known.
         """
         called = self._hooks.get((packet.family, hook), [])
-        return self._both_ways(called, packet, (hook, settle, translates), {})
+        return self._both_ways(called, packet, (hook, settle, translates), dict(assumed))
 
     def _both_ways(
         self, called: Called, packet: Packet, how: tuple[Hook, Settle, bool], assumed: dict[str, bool]
@@ -154,7 +167,8 @@ class Firewall:
             self._both_ways(called, packet, how, {**assumed, rule.place: answer}) for answer in (True, False)
         )
         if not taken.is_same_as(passed):
-            raise Undecided(rule, "whether this rule matches cannot be told, and it makes a difference")
+            why = "whether this rule matches cannot be told, and it makes a difference"
+            raise Undecided(rule, why, may_match=True)
         return passed
 
 

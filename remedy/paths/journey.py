@@ -6,6 +6,7 @@ net/bridge/br_netfilter_hooks.c and their IPv6 twins. Rules are asked as they st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
@@ -72,6 +73,7 @@ class Journey:
     connection: Connection
     is_reply: bool = False
     protocol: str | None = None  # of the packet, where it is not the connection's: an ICMP answer
+    assumed: Mapping[str, bool] = field(default_factory=dict)  # of rules that cannot be told, whether they match
     steps: list[Step] = field(default_factory=list)
 
     # --- starting points ---------------------------------------------------------------------------------------
@@ -220,6 +222,8 @@ class Journey:
         return self._delivered(receiver, packet)
 
     def _check_port(self, attachment: Attachment) -> None:
+        if self.topology.bridge_table is not None:
+            raise NotModelled(f"frames on {attachment.bridge} pass the nft table {self.topology.bridge_table}")
         if attachment.port.state not in (None, FORWARDING_STATE):
             raise Lost("no-answer", attachment.bridge, f"port {attachment.port.interface} does not forward")
 
@@ -382,7 +386,11 @@ class Journey:
         self._track()
         translates = not self.is_reply and self.connection.may_translate(hook)
         outcome = self.firewall.run(
-            hook, packet, lambda passed, found: self._settled(hook, passed, found), translates=translates
+            hook,
+            packet,
+            lambda passed, found: self._settled(hook, passed, found),
+            translates=translates,
+            assumed=self.assumed,
         )
         self.connection.is_untracked |= outcome.notrack
         if outcome.refusal is not None:

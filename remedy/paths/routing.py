@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Interface, ip_address, ip_network
 
@@ -131,7 +131,7 @@ class Routing:
             if rule.table is None:
                 return RouteTo(rule.extra.get("action", "unreachable"))
             route = self._match(rule.table, to)
-            if route is not None and route.kind != "throw":
+            if route is not None and route.kind != "throw" and not _is_suppressed(route, rule):
                 return self._answer(route, to)
         return NO_ROUTE
 
@@ -193,24 +193,35 @@ def _rules(rules: Iterable[RoutingRule], family: int) -> tuple[RoutingRule, ...]
     )
 
 
+def _is_suppressed(route: Route, rule: RoutingRule) -> bool:
+    """`suppress_prefixlength N`: routes of prefixes as short as this do not count (wg-quick: any but the default)."""
+    length = 0 if route.destination is None else route.destination.prefixlen
+    return length <= int(rule.extra.get("suppress_prefixlength", "-1"))
+
+
 def _applies(rule: RoutingRule, to: Address, source: Address | None, mark: int, in_interface: str | None) -> bool:
-    if rule.source != "all" and (source is None or source not in ip_network(rule.source, strict=False)):
-        return False
+    holds = all(_conditions(rule, to, source, mark, in_interface))
+    return holds is not ("not" in rule.extra)
+
+
+def _conditions(
+    rule: RoutingRule, to: Address, source: Address | None, mark: int, in_interface: str | None
+) -> Iterator[bool]:
+    if rule.source != "all":
+        yield source is not None and source in ip_network(rule.source, strict=False)
     for key, value in rule.extra.items():
         match key:
             case "fwmark":
                 wanted, mask = int(value, 0), int(rule.extra.get("fwmask", "0xffffffff"), 0)
-                if (mark & mask) != wanted:
-                    return False
+                yield (mark & mask) == wanted
             case "dst":
                 length = rule.extra.get("dstlen")
-                if value != "all" and to not in ip_network(f"{value}/{length}" if length else value, strict=False):
-                    return False
+                yield value == "all" or to in ip_network(f"{value}/{length}" if length else value, strict=False)
             case "iif":
-                if value != (in_interface or "lo"):
-                    return False
-            case "fwmask" | "dstlen" | "action" | "suppress_prefixlength" if key != "suppress_prefixlength":
+                yield value == (in_interface or "lo")
+            case "oif" | "tos" | "dsfield":
+                yield False  # sockets that are bound to an interface, or ask for a service: none of these
+            case "fwmask" | "dstlen" | "action" | "not" | "suppress_prefixlength":
                 continue
             case _:
                 raise UnknownRoute(f"routing rule {rule.priority} with {key} {value}")
-    return True

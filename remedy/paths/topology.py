@@ -100,6 +100,7 @@ class Topology:
         self.proxies = {proxy.pid: proxy for proxy in facts.docker_proxies}
         self.published = {(p.protocol, p.host_port) for c in facts.containers if c.is_running for p in c.ports}
         self._bridge_subnets = [(s, n.name) for n in facts.networks if n.driver == "bridge" for s in n.subnets]
+        self.bridge_table = _table_of_bridges(facts)
         self._attachments: dict[tuple[int, str], Attachment] = {}
         self._neighbours: dict[tuple[str, Address], Attachment] = {}
         self._on_wire: dict[tuple[int, str], OnWire] = {}
@@ -213,3 +214,11 @@ class Topology:
     def sysctl(self, name: str, default: str = "0") -> str:
         """A setting of the host."""
         return self.facts.sysctls.get(name, default)
+
+
+def _table_of_bridges(facts: HostFacts) -> str | None:
+    """An nft table of family bridge with rules in it: it sees every frame, and this model does not know it."""
+    for name, items in facts.firewall.nft_json.items():
+        if name.startswith("bridge ") and any(isinstance(item, dict) and "rule" in item for item in items):
+            return name
+    return None

@@ -7,9 +7,11 @@ connection that docker-proxy accepts is one of its own to the container, and wal
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from remedy.errors import InputError
 from remedy.facts.model import Address, Container, DockerProxy, HostFacts, ListeningSocket, Protocol
@@ -33,6 +35,7 @@ _FAR_AWAY = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}
 HOST, EXTERNAL, OUTSIDE = "host", "external", "outside"
 MOST_OF_A_LINK = 2  # a point-to-point link has no other neighbour
 CONTAINER_PREFIX = "container:"
+MOST_ASSUMED = 3
 
 
 class UnknownSourceError(InputError):
@@ -116,7 +119,10 @@ class Datapath:
     def gateway(self, version: int) -> Address | None:
         """What stands for machines outside: the host's default gateway, or else a neighbour on its LAN."""
         route = self.topology.host.routing.lookup(_FAR_AWAY[version])
-        return route.next_hop if route.kind == "unicast" else self._neighbour(version)
+        if route.kind != "unicast" or route.next_hop is None:
+            return self._neighbour(version)
+        # IPv6's routers have link-local addresses, from which nobody comes who is far away.
+        return _FAR_AWAY[version] if route.next_hop.is_link_local else route.next_hop
 
     def _neighbour(self, version: int) -> Address | None:
         for item in self.topology.host.facts.addresses:
@@ -130,8 +136,16 @@ class Datapath:
 class _Question:
     """One connection, asked once."""
 
-    def __init__(self, datapath: Datapath, client: _Client, to: HostPort, address: Address | None) -> None:
+    def __init__(
+        self,
+        datapath: Datapath,
+        client: _Client,
+        to: HostPort,
+        address: Address | None,
+        assumed: Mapping[str, bool] = MappingProxyType({}),
+    ) -> None:
         self._datapath, self._client, self._to = datapath, client, to
+        self._assumed = assumed
         self._topology = datapath.topology
         self._address = address
         self._sent: Address | None = None
@@ -148,6 +162,9 @@ class _Question:
             self._steps.append(lost.step)
             return self._verdict(reachable=False, via="none", failure=lost.failure)
         except Undecided as undecided:
+            settled = self._both_ways(undecided)
+            if settled is not None:
+                return settled
             self._steps.append(Step(where=undecided.rule.place, what=undecided.why, why=undecided.rule.text))
             return self._verdict(reachable=None, via="unknown", unknown_because=_because(undecided))
         except (NotModelled, UnknownRoute) as unknown:
@@ -180,6 +197,17 @@ class _Question:
             source_seen=arrival.packet.flow.source,
         )
 
+    def _both_ways(self, undecided: Undecided) -> Verdict | None:
+        """The verdict, where it is the same whether the rule matches or not; else None."""
+        if not undecided.may_match or len(self._assumed) >= MOST_ASSUMED:
+            return None
+        place = undecided.rule.place
+        matched, passed = (
+            _Question(self._datapath, self._client, self._to, self._address, {**self._assumed, place: answer}).answer()
+            for answer in (True, False)
+        )
+        return passed if passed.reachable is not None and _end(matched) == _end(passed) else None
+
     def _flow(self) -> Flow:
         to = self._to
         return Flow(self._source(), CLIENT_PORT, to.address, to.port)
@@ -197,7 +225,14 @@ class _Question:
         return route.source
 
     def _journey(self, connection: Connection, steps: list[Step], *, is_reply: bool = False) -> Journey:
-        return Journey(self._topology, self._datapath.firewall, connection, is_reply=is_reply, steps=steps)
+        return Journey(
+            self._topology,
+            self._datapath.firewall,
+            connection,
+            is_reply=is_reply,
+            assumed=self._assumed,
+            steps=steps,
+        )
 
     def _send(self, journey: Journey, client: _Client, flow: Flow) -> Arrival:
         if client.space is None:
@@ -273,7 +308,7 @@ class _Question:
             f"{TAKES[self._to.protocol.value]} at {endpoint(socket.address, socket.port)} and copies every byte to {to}"
         )
         self._steps.append(Step(where=f"docker-proxy pid {proxy.pid}", what=what, why=" ".join(proxy.command_line)))
-        behind = _Question(self._datapath, _Client(HOST, self._topology.host), to, None)
+        behind = _Question(self._datapath, _Client(HOST, self._topology.host), to, None, self._assumed)
         verdict = behind.answer()
         self._steps += verdict.steps
         self._back = [*verdict.back, *self._back]
@@ -335,6 +370,12 @@ def _via(connection: Connection, arrival: Arrival, client: _Client) -> Via:
         return "dnat"
     is_same = arrival.space is not None and arrival.space is client.space
     return "local" if is_same else "direct"
+
+
+def _end(verdict: Verdict) -> tuple[object, ...]:
+    """What client and server notice."""
+    entries = verdict.conntrack_entries if verdict.reachable else None
+    return verdict.reachable, verdict.via, verdict.by, verdict.source_seen, verdict.failure, entries
 
 
 def _because(undecided: Undecided) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_one_on_the_wire, with_routes, with_tables
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import HostFacts, InterfaceAddress
 from remedy.paths.walk import Datapath, UnknownSourceError
 from remedy.spec.models import HostPort
 
@@ -206,3 +206,30 @@ def test_what_a_router_on_the_wire_does_is_not_guessed() -> None:
     verdict = ask(facts, "c1", DIRECT)
     assert verdict.reachable is None
     assert GATEWAY in (verdict.unknown_because or "")
+
+
+@pytest.mark.parametrize(("items", "reached"), [([], True), ([{"rule": {"chain": "c", "expr": []}}], None)])
+def test_rules_for_frames_are_not_guessed_at(items: list[object], reached: bool | None) -> None:
+    facts = host(rules=ALL_OPEN)
+    firewall = facts.firewall.model_copy(update={"nft_json": {"bridge filter": items}})
+    assert ask(facts.model_copy(update={"firewall": firewall}), "c1", DIRECT).reachable is reached
+
+
+def test_a_client_outside_is_far_away_where_the_router_has_a_link_local_address() -> None:
+    far = route(None, interface="eth0", family=6, gateway="fe80::1")
+    own = {"interface": "eth0", "address": "2001:db8:1::10/64"}
+    addresses = (*host().namespaces[0].addresses, InterfaceAddress.model_validate(own))
+    facts = with_host_space(with_routes(host(rules=ALL_OPEN), far), addresses=addresses)
+    assert str(Datapath(facts).gateway(6)) == "2001:db8::1"
+
+
+@pytest.mark.parametrize(("listens", "expected"), [(True, None), (False, "refused")])
+def test_a_rule_that_cannot_be_told_does_not_matter_where_the_end_is_the_same(
+    listens: bool, expected: str | None
+) -> None:
+    facts = host(rules=filtered("-A OUTPUT -p tcp -m owner --uid-owner 1000 -j REJECT"))
+    if not listens:
+        facts = with_host_space(facts, listening=())
+    verdict = ask(facts, "host", f"{LAN}:20001")
+    assert verdict.failure == expected
+    assert (verdict.reachable is None) is listens

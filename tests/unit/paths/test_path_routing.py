@@ -68,6 +68,21 @@ def test_rules_look_at_source_mark_and_incoming_interface() -> None:
         assert routing.lookup(ip_address("9.9.9.9")).interface == "eth0"
 
 
+def test_a_vpns_rules_leave_what_is_near_in_the_main_table() -> None:
+    """As wg-quick writes them."""
+    routes = (
+        route(None, interface="wg0", table="51820"),
+        route(None, interface="eth0"),
+        route("203.0.113.0/24", interface="eth0"),
+    )
+    near = rule(32764, table="main", suppress_prefixlength="0")
+    far = rule(32765, table="51820", fwmark="0xca6c", **{"not": ""})
+    routing = Routing(space(ETH0, routes=routes, rules=(near, far, rule(32766, table="main"))))
+    assert routing.lookup(ip_address("203.0.113.7")).interface == "eth0"
+    assert routing.lookup(ip_address("9.9.9.9")).interface == "wg0"
+    assert routing.lookup(ip_address("9.9.9.9"), mark=0xCA6C).interface == "eth0"
+
+
 def test_a_rule_that_is_not_known_is_no_guess() -> None:
     routing = Routing(space(ETH0, rules=(rule(100, uidrange="0-99"), rule(32766, table="main"))))
     with pytest.raises(UnknownRoute, match="uidrange"):
