@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
-from recorded_facts import document, text
+from recorded_facts import containers, document, text
 
 from remedy.facts.addresses import (
     Addressing,
@@ -25,8 +26,10 @@ from remedy.facts.bridges import parse_bridge_ports, with_containers
 from remedy.facts.connections import listening_sockets, merge_connections
 from remedy.facts.interest import Interest
 from remedy.facts.model import Container, Endpoint, NetNamespace, Protocol
+from remedy.facts.namespaces import NOTHING, Contents, Place, describe
 from remedy.facts.netlink import dump, messages
 from remedy.facts.sockets import RawSocket, find_owners, parse_sockets, read_sockets
+from remedy.facts.unread import Notes
 from remedy.host.commands import run_command
 from remedy.host.namespaces import network_namespace_inode, run_in_network_namespace
 
@@ -292,6 +295,19 @@ def test_another_namespace_is_read_whole(other_namespace: int) -> None:
     assert [link.name for link in read.links] == ["lo"]
     assert read.addresses[0].address == ip_interface("127.0.0.1/8")
     assert run_in_network_namespace(other_namespace, lambda: read_sockets(())) == []
+
+
+def test_a_socket_of_the_hosts_network_knows_its_container_by_the_files_that_it_sees() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        inode = os.fstat(server.fileno()).st_ino
+        raw = next(found for found in read_sockets(()) if found.inode == inode)
+        known = containers("28.5.2-iptables-proxy-on-variant")["hostnet"]
+        owner = known.model_copy(update={"pid": os.getpid()})
+        place = Place(1, os.getpid(), (owner,), is_host=True)
+        owners = {inode: (os.getpid(), "server")}
+        (space,) = describe([Contents(place, NOTHING, (raw,))], Interest(frozenset()), (), Notes())
+    assert space.listening[0].container_id == owner.id
+    assert owners[inode][0] == space.listening[0].pid
 
 
 def test_a_process_that_is_gone_is_an_os_error() -> None:
