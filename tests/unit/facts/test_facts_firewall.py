@@ -160,6 +160,17 @@ def test_rules_that_iptables_cannot_show_are_said_to_be_missing(host: Host) -> N
     ]
 
 
+@pytest.mark.parametrize(("rule", "saved"), [("-m set --match-set a src", "create a hash:ip\n"), ("-s 1.2.3.4", "")])
+def test_ipsets_are_read_only_where_a_rule_asks_for_one(host: Host, rule: str, saved: str) -> None:
+    answers = {
+        "-t filter": f"*filter\n-A FORWARD {rule} -j DROP\nCOMMIT\n",
+        "ipset save": "create a hash:ip\n",
+    }
+    facts, commands, _ = host(iptables="legacy", legacy4="filter\n", answers=answers)
+    assert facts.ipsets == saved
+    assert (("ipset", "save") in commands) is bool(saved)
+
+
 def test_ufw_is_noticed_by_its_chains(host: Host) -> None:
     answers = {"-t filter": "*filter\n:ufw-user-input - [0:0]\nCOMMIT\n"}
     facts, _, _ = host(iptables="legacy", legacy4="filter\n", answers=answers)
