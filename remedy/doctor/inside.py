@@ -37,7 +37,8 @@ class _Failure:
 def inside(patient: Patient) -> Iterator[Finding]:
     """For each published port a client on its own bridge, and its own container."""
     failures = list(_failures(patient))
-    in_input = [failure for failure in failures if "(input)" in failure.step.where]
+    # A rule's place names the hook; a policy's is its base chain.
+    in_input = [f for f in failures if "(input)" in f.step.where or f.step.where.lower().endswith(" input")]
     if in_input:
         yield _dropped_in_input(patient, in_input)
     if patient.facts.engine.userland_proxy is False:

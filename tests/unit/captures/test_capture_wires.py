@@ -31,4 +31,4 @@ def test_an_interface_on_a_macvlan_network_is_one() -> None:
 
 def test_recorded_ipsets_are_kept() -> None:
     content = {**files(VARIANT).content, "ipset-save.txt": b"create a hash:ip family inet\n"}
-    assert load_capture(CaptureFiles(VARIANT, content)).firewall.ipsets == "create a hash:ip family inet\n"
+    assert load_capture(CaptureFiles(VARIANT, content)).firewall.ipsets[0].name == "a"
