@@ -15,6 +15,7 @@ from typing import Literal
 
 from remedy.facts.model import Address
 from remedy.netfilter.index import IndexedChain
+from remedy.netfilter.later import tells_later_packets_apart
 from remedy.netfilter.matches import READ, Surroundings
 from remedy.netfilter.needs import needs_conntrack
 from remedy.netfilter.packet import CtState, Packet
@@ -115,6 +116,7 @@ class Firewall:
         self._host = host
         self._hooks: dict[tuple[int, Hook], list[tuple[BaseChain, Mapping[str, IndexedChain]]]] = {}
         self.tables = tuple(tables)
+        self.tells_later_apart = tells_later_packets_apart(self.tables)
         self._tracked = {family for table in self.tables if needs_conntrack(table) for family in table.families}
         for table in self.tables:
             chains = {name: IndexedChain(chain) for name, chain in table.chains.items()}

@@ -26,6 +26,7 @@ class Connection:
     translated: Flow
     is_tracked: bool = False
     is_confirmed: bool = False
+    is_answered: bool = False  # conntrack has seen an answer
     is_untracked: bool = False  # by a rule, NOTRACK
     dnat_done: bool = False
     snat_done: bool = False
@@ -71,6 +72,19 @@ class Connection:
             self.is_snated = True
         self.translated = flow
         return packet._replace(flow=flow, is_dnated=self.is_dnated, is_snated=self.is_snated)
+
+    def translated_on(self, hook: Hook, packet: Packet) -> Packet:
+        """A client's later packet after conntrack's turn at a hook: translated as the first one was."""
+        flow = packet.flow
+        if not self.is_translated or packet.state is not CtState.ESTABLISHED:
+            return packet
+        original, translated = self.original, self.translated
+        if hook in DESTINATION_HOOKS:
+            if (flow.destination, flow.destination_port) == (original.destination, original.destination_port):
+                flow = flow._replace(destination=translated.destination, destination_port=translated.destination_port)
+        elif (flow.source, flow.source_port) == (original.source, original.source_port):
+            flow = flow._replace(source=translated.source, source_port=translated.source_port)
+        return packet._replace(flow=flow)
 
     def translated_back(self, hook: Hook, packet: Packet) -> Packet:
         """An answer after conntrack's turn at a hook: what the client sent to, and from, stands in it again."""

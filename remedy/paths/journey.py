@@ -72,6 +72,7 @@ class Journey:
     firewall: Firewall
     connection: Connection
     is_reply: bool = False
+    is_later: bool = False  # a client's packet after the server's first answer
     protocol: str | None = None  # of the packet, where it is not the connection's: an ICMP answer
     assumed: Mapping[str, bool] = field(default_factory=dict)  # of rules that cannot be told, whether they match
     steps: list[Step] = field(default_factory=list)
@@ -98,9 +99,11 @@ class Journey:
         return self._received(self._packet(flow)._replace(in_interface=interface))
 
     def _packet(self, flow: Flow) -> Packet:
-        flags = {"SYN", "ACK"} if self.is_reply else {"SYN"}
+        flags = {"SYN", "ACK"} if self.is_reply else {"ACK"} if self.is_later else {"SYN"}
         if self.protocol is not None:
             state = CtState.RELATED
+        elif self.is_later:
+            state = self._later_state()
         else:
             state = self._reply_state(flow) if self.is_reply else CtState.NEW
         return Packet(
@@ -115,6 +118,13 @@ class Journey:
             is_snated=self.connection.is_snated,
             tcp_flags=frozenset(flags),
         )
+
+    def _later_state(self) -> CtState:
+        connection = self.connection
+        if connection.is_untracked or not connection.is_tracked:
+            return CtState.NEW
+        # An ACK of which conntrack saw the SYN and no answer is out of order (nf_conntrack_proto_tcp.c).
+        return CtState.ESTABLISHED if connection.is_answered else CtState.INVALID
 
     def _reply_state(self, flow: Flow) -> CtState:
         connection = self.connection
@@ -384,7 +394,8 @@ class Journey:
     def _hook(self, hook: Hook, packet: Packet) -> Packet:
         """What a hook makes of the packet. Raises Lost when a rule ends it, Undecided when that cannot be told."""
         self._track()
-        translates = not self.is_reply and self.connection.may_translate(hook)
+        is_first = not self.is_reply and not self.is_later
+        translates = is_first and self.connection.may_translate(hook)
         outcome = self.firewall.run(
             hook,
             packet,
@@ -397,17 +408,20 @@ class Journey:
             self._refuse(hook, outcome.refusal, outcome.hits)
         for hit in outcome.hits:
             self.steps.append(hit_step(hook, hit, packet, outcome.packet))
-        if not self.is_reply:
+        if is_first:
             self.connection.has_passed(hook, outcome.packet)
+        self.connection.is_answered |= self.is_reply
         return outcome.packet
 
     def _track(self) -> None:
-        if not self.is_reply and not self.connection.is_untracked:
+        if not self.is_reply and not self.is_later and not self.connection.is_untracked:
             self.connection.is_tracked = self.firewall.tracks(self.connection.family)
 
     def _settled(self, hook: Hook, packet: Packet, found: Translation | None) -> Packet:
         if self.is_reply:
             return self.connection.translated_back(hook, packet)
+        if self.is_later:
+            return self.connection.translated_on(hook, packet)
         if found is None or packet.state is CtState.UNTRACKED:
             return packet
         address = found.address

@@ -182,6 +182,7 @@ class _Question:
         request = self._journey(connection, self._steps)
         arrival = self._send(request, self._client, flow)
         answers = self._answers(connection, arrival)
+        self._walk_on(connection, arrival, flow)
         self._entries += connection.makes_an_entry
         if isinstance(answers, ListeningSocket):
             proxy = self._topology.proxy_of(answers)
@@ -298,6 +299,22 @@ class _Question:
         if end.packet.flow != connection.original.reversed():
             what = f"the answer comes from {end.packet.flow.source}, which was not asked"
             raise Lost("no-answer", self._client.name, what, "nothing translated it back")
+
+    def _walk_on(self, connection: Connection, arrival: Arrival, flow: Flow) -> None:
+        """The client's next packet, where rules may treat it otherwise. Raises Lost("no-answer") when it is lost."""
+        if connection.protocol != "tcp" or not self._datapath.firewall.tells_later_apart:
+            return
+        steps: list[Step] = []
+        journey = self._journey(connection, steps)
+        journey.is_later = True
+        try:
+            end = self._send(journey, self._client, flow)
+        except Lost as lost:
+            what = f"the connection stands, and what the client then sends is lost: {lost.step.what}"
+            raise Lost("no-answer", lost.step.where, what, lost.step.why) from lost
+        if end.space is not arrival.space or end.packet.flow != arrival.packet.flow:
+            what = f"what the client then sends goes to {end.packet.flow.destination}"
+            raise Lost("no-answer", "the way there", what, "conntrack did not see an answer")
 
     # --- docker-proxy ------------------------------------------------------------------------------------------
 

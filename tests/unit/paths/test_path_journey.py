@@ -233,3 +233,28 @@ def test_a_rule_that_cannot_be_told_does_not_matter_where_the_end_is_the_same(
     verdict = ask(facts, "host", f"{LAN}:20001")
     assert verdict.failure == expected
     assert (verdict.reachable is None) is listens
+
+
+@pytest.mark.parametrize(
+    ("rules", "reached"),
+    [
+        (("-A FORWARD -i eth0 -m conntrack --ctstate NEW -j ACCEPT", "-A FORWARD -i eth0 -j DROP"), False),
+        (("-A FORWARD -i eth0 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT", "-A FORWARD -i eth0 -j DROP"), True),
+        (("-A FORWARD -i eth0 -p tcp ! --syn -j DROP",), False),
+        (("-A FORWARD -i eth0 -m conntrack --ctstate INVALID -j DROP",), True),
+    ],
+)
+def test_what_a_client_sends_after_the_first_answer_must_come_through_too(
+    rules: tuple[str, ...], reached: bool
+) -> None:
+    verdict = ask(host(rules=filtered(*rules)), "external", DIRECT)
+    assert verdict.reachable is reached
+    if not reached:
+        assert "the connection stands" in verdict.steps[-1].what
+
+
+def test_later_packets_of_a_translated_connection_are_translated_too() -> None:
+    rules = host().firewall.tables[0].text
+    guarded = rules.replace("*filter\n", "*filter\n", 1) + filtered("-A FORWARD -m conntrack --ctstate INVALID -j DROP")
+    assert ask(host(rules=guarded), "external", f"{LAN}:20001").by == "c1"
+    assert ask(host(rules=guarded), "c0", "172.20.0.1:20001").by == "c1"
