@@ -302,7 +302,10 @@ class RoutingRule(Frozen):
 
 
 class NetNamespace(Frozen):
-    """One network namespace: the host's (is_host) or that of one or more containers."""
+    """One network namespace: the host's (is_host) or that of one or more containers.
+
+    sysctls: of a container's, rp_filter; the host's own are HostFacts.sysctls.
+    """
 
     inode: int
     is_host: bool
@@ -314,6 +317,7 @@ class NetNamespace(Frozen):
     rules: tuple[RoutingRule, ...]
     listening: tuple[ListeningSocket, ...]
     connections: tuple[Connection, ...]
+    sysctls: dict[str, str] = Field(default_factory=dict)
 
 
 class BridgePort(Frozen):

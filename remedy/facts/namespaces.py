@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from remedy.facts.addresses import Addressing, read_addressing
@@ -14,6 +14,7 @@ from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.interest import Interest
 from remedy.facts.model import Container, NetNamespace
 from remedy.facts.sockets import RawSocket, find_owners, read_sockets
+from remedy.facts.sysctls import read_reverse_path_filters
 from remedy.facts.unread import Notes
 from remedy.host.namespaces import network_namespace_inode, run_in_network_namespace
 
@@ -44,6 +45,7 @@ class Contents:
     place: Place
     addressing: Addressing
     sockets: tuple[RawSocket, ...]
+    sysctls: dict[str, str] = field(default_factory=dict)
 
 
 def find_places(containers: Sequence[Container], notes: Notes) -> list[Place]:
@@ -89,15 +91,16 @@ def _pid_on_host(inode: int) -> int:
 
 
 def _read_place(place: Place, ports: Collection[int], notes: Notes) -> Contents:
-    def read() -> tuple[Addressing, tuple[RawSocket, ...]]:
+    def read() -> tuple[Addressing, tuple[RawSocket, ...], dict[str, str]]:
         addressing = notes.attempt(f"addresses of {place.name}", NOTHING, read_addressing)
         sockets = notes.attempt(f"sockets of {place.name}", (), partial(read_sockets, ports))
-        return addressing, tuple(sockets)
+        own = () if place.is_host else [link.name for link in addressing.links if link.name != "lo"]
+        return addressing, tuple(sockets), {} if place.is_host else read_reverse_path_filters(own)
 
-    addressing, sockets = notes.attempt(
-        f"namespace of {place.name}", (NOTHING, ()), partial(run_in_network_namespace, place.pid, read)
+    addressing, sockets, sysctls = notes.attempt(
+        f"namespace of {place.name}", (NOTHING, (), {}), partial(run_in_network_namespace, place.pid, read)
     )
-    return Contents(place, addressing, sockets)
+    return Contents(place, addressing, sockets, sysctls)
 
 
 def _container_ids(contents: Sequence[Contents], owners: Owners) -> dict[int, str]:
@@ -125,4 +128,5 @@ def _describe(
         rules=read.addressing.rules,
         listening=listening_sockets(read.sockets, owners, containers),
         connections=connections,
+        sysctls=read.sysctls,
     )

@@ -39,6 +39,13 @@ def read_sysctls(interfaces: Iterable[str]) -> dict[str, str]:
     return {name: value for name, path in wanted if (value := _read(path)) is not None}
 
 
+def read_reverse_path_filters(interfaces: Iterable[str]) -> dict[str, str]:
+    """Read of the calling thread's namespace what makes a container drop packets whose way back is another."""
+    names = dict.fromkeys(("all", *interfaces))
+    wanted = [(f"net.ipv4.conf.{name}.rp_filter", ROOT / "net/ipv4/conf" / name / "rp_filter") for name in names]
+    return {name: value for name, path in wanted if (value := _read(path)) is not None}
+
+
 def _of_interface(interface: str) -> Iterator[tuple[str, Path]]:
     # The name as the actions spell it; an interface's own dots (eth0.100) stay in the path, whatever the spelling.
     for family, settings in _PER_INTERFACE.items():

@@ -251,7 +251,21 @@ class Journey:
         if not receiver.space.routing.owns(packet.flow.destination):
             what = f"{packet.flow.destination} is none of its addresses"
             raise Lost("no-answer", name, what, f"the frame reaches it by {receiver.interface}")
+        if packet.family == 4:
+            self._check_way_back_of(receiver, packet)
         return Arrival(receiver.space, packet, receiver.interface)
+
+    def _check_way_back_of(self, receiver: Attachment, packet: Packet) -> None:
+        """A container's own rp_filter: it inherits the first namespace's when it is made, 1 or 2 on many servers."""
+        settings, source = receiver.space.facts.sysctls, packet.flow.source
+        names = [f"net.ipv4.conf.{name}.rp_filter" for name in ("all", receiver.interface)]
+        level = max(int(settings.get(name, "0")) for name in names)
+        if level == 0:
+            return
+        back = receiver.space.routing.lookup(source)
+        if back.kind != "unicast" or (level == 1 and back.interface != receiver.interface):
+            why = f"rp_filter = {level} in {self._name(receiver.space)}"
+            raise Lost("no-answer", self._name(receiver.space), f"its way back to {source} is another", why)
 
     # --- the host's side ---------------------------------------------------------------------------------------
 

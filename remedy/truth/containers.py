@@ -46,7 +46,7 @@ def _container(
     is_echo = chance.random() < 0.2
     others = [other for other in names if other not in (home, "bridge")]
     # A UDP server on two networks answers from whichever address its program likes: no matter of the host's.
-    second = [chance.choice(others)] if others and home != "bridge" and not is_echo and chance.random() < 0.3 else []
+    second = [chance.choice(others)] if others and home != "bridge" and not is_echo and chance.random() < 0.4 else []
     published = list(_published(chance, ports, is_echo=is_echo, ipv6=ipv6)) if chance.random() < 0.85 else []
     return Container(
         name=name,
@@ -56,6 +56,7 @@ def _container(
         networks=tuple(Attachment(network=network) for network in (home, *second)) if home != "bridge" else (),
         restart="unless-stopped",
         stop_timeout=1,
+        sysctls={"net.ipv4.conf.all.rp_filter": chance.choice("12")} if chance.random() < 0.2 else {},
     )
 
 

@@ -113,6 +113,14 @@ def _notrack(ground: Ground) -> list[str]:
     ]
 
 
+def _new_only(ground: Ground) -> list[str]:
+    return [
+        f"iptables -I FORWARD -i eth1 -s {CLIENT_OTHER} -p tcp -j DROP",
+        f"iptables -I FORWARD -i eth1 -s {CLIENT_OTHER} -p tcp -m conntrack --ctstate NEW -j ACCEPT",
+        f"iptables -I INPUT -p tcp --dport 7003 -s {ground.subnet()} ! --syn -j DROP",
+    ]
+
+
 def _goto(ground: Ground) -> list[str]:
     return [
         "iptables -N ops",
@@ -233,6 +241,7 @@ CATALOGUE: dict[str, Callable[[Ground], list[str]]] = {
     "marks": _marks,
     "notrack": _notrack,
     "goto": _goto,
+    "new-only": _new_only,
     "nft-filter": _nft_filter,
     "nft-nat": _nft_nat,
     "firewalld": _firewalld,

@@ -258,3 +258,22 @@ def test_later_packets_of_a_translated_connection_are_translated_too() -> None:
     guarded = rules.replace("*filter\n", "*filter\n", 1) + filtered("-A FORWARD -m conntrack --ctstate INVALID -j DROP")
     assert ask(host(rules=guarded), "external", f"{LAN}:20001").by == "c1"
     assert ask(host(rules=guarded), "c0", "172.20.0.1:20001").by == "c1"
+
+
+@pytest.mark.parametrize(("level", "reached"), [("0", True), ("1", True), ("2", True)])
+def test_a_containers_own_reverse_path_filter_lets_its_gateways_packets_in(level: str, reached: bool) -> None:
+    assert ask(with_filter_in_c0(level), "external", DIRECT).reachable is reached
+
+
+def with_filter_in_c0(level: str, *, default_route: bool = True) -> HostFacts:
+    facts = host(rules=ALL_OPEN)
+    own, c0, *others = facts.namespaces
+    routes = c0.routes if default_route else tuple(each for each in c0.routes if each.destination is not None)
+    c0 = c0.model_copy(update={"sysctls": {"net.ipv4.conf.all.rp_filter": level}, "routes": routes})
+    return facts.model_copy(update={"namespaces": (own, c0, *others)})
+
+
+def test_a_container_without_a_way_back_drops_what_it_gets() -> None:
+    verdict = ask(with_filter_in_c0("2", default_route=False), "external", DIRECT)
+    assert verdict.failure == "no-answer"
+    assert verdict.steps[-1].why == "rp_filter = 2 in c0"
