@@ -42,7 +42,7 @@ def read_sysctls(interfaces: Iterable[str]) -> dict[str, str]:
 def read_reverse_path_filters(interfaces: Iterable[str]) -> dict[str, str]:
     """Read of the calling thread's namespace what makes a container drop packets whose way back is another."""
     names = dict.fromkeys(("all", *interfaces))
-    wanted = [(f"net.ipv4.conf.{name}.rp_filter", ROOT / "net/ipv4/conf" / name / "rp_filter") for name in names]
+    wanted = [(conf_name(name, "rp_filter"), PROC_SYS / "net/ipv4/conf" / name / "rp_filter") for name in names]
     return {name: value for name, path in wanted if (value := _read(path)) is not None}
 
 

@@ -258,7 +258,7 @@ class Journey:
     def _check_way_back_of(self, receiver: Attachment, packet: Packet) -> None:
         """A container's own rp_filter: it inherits the first namespace's when it is made, 1 or 2 on many servers."""
         settings, source = receiver.space.facts.sysctls, packet.flow.source
-        names = [f"net.ipv4.conf.{name}.rp_filter" for name in ("all", receiver.interface)]
+        names = [conf_name(name, "rp_filter") for name in ("all", receiver.interface)]
         level = max(int(settings.get(name, "0")) for name in names)
         if level == 0:
             return
