@@ -21,6 +21,7 @@ from remedy.truth.scenario import Kind, kinds
 
 WRONG, FAILED = 2, 1
 CELLS = 3600
+ATTEMPTS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,11 +62,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _one(options: argparse.Namespace, kind: Kind, cells: int) -> Result | None:
-    try:
-        return run_scenario(generate(options.seed, kind), options.prefix, cells, options.keep)
-    except RemedyError as error:
-        say(f"{kind}: {error}")
-        return None
+    """One host, and a second try: on a busy machine one does not come up in time now and then."""
+    for _ in range(ATTEMPTS):
+        try:
+            return run_scenario(generate(options.seed, kind), options.prefix, cells, options.keep)
+        except RemedyError as error:
+            say(f"{kind}: {error}")
+    return None
 
 
 def say(line: str) -> None:
