@@ -26,7 +26,7 @@ _FIXED = (
     "net.netfilter.nf_conntrack_udp_timeout_stream",
 )
 _PER_INTERFACE = {
-    4: ("forwarding", "route_localnet", "rp_filter", "accept_local"),
+    4: ("forwarding", "route_localnet", "rp_filter", "accept_local", "src_valid_mark"),
     6: ("forwarding", "disable_ipv6"),
 }
 

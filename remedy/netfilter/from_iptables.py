@@ -215,7 +215,7 @@ def _module(name: str, options: Sequence[Option], family: Family, sets: Sets) ->
         yield from (_MODULES[name](option) for option in options)
     elif name == "rpfilter":
         words = {option.name for option in options}
-        yield ReversePathMatch(strict="--loose" not in words, negated="--invert" in words)
+        yield ReversePathMatch("--loose" not in words, "--invert" in words, "--validmark" in words)
     elif name in _BY_CHANCE:
         yield Perhaps(" ".join([f"-m {name}", *map(_text, options)]))
     elif name == "pkttype":

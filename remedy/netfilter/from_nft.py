@@ -396,7 +396,7 @@ def _fib(fib: Mapping[str, Json], op: str, right: Json) -> Match:
         return FieldMatch(field, Values.of(*(str(word).upper() for word in words)), op == "!=")
     if fib["result"] == "oif" and "saddr" in flags and right in (False, "missing", 0):
         # `fib saddr . iif oif missing drop`: no way back by the interface that it came in by.
-        return ReversePathMatch(strict="iif" in flags, negated=op != "!=")
+        return ReversePathMatch(strict="iif" in flags, negated=op != "!=", by_mark="mark" in flags)
     raise _NotKnown
 
 

@@ -26,8 +26,11 @@ class Surroundings(Protocol):
         """The routing table's kind of an address: LOCAL, UNICAST, BROADCAST, MULTICAST, BLACKHOLE ..."""
         ...
 
-    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool) -> Truth:
-        """Whether the way back to the packet's source leaves by the interface it came from (or by any)."""
+    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool, by_mark: bool = False) -> Truth:
+        """Whether the way back to the packet's source leaves by the interface it came from (or by any).
+
+        by_mark: the packet's mark counts in the look-up.
+        """
         ...
 
 
@@ -215,10 +218,11 @@ class ReversePathMatch:
 
     strict: bool = True
     negated: bool = False
+    by_mark: bool = False
 
     def matches(self, packet: Packet, host: Surroundings) -> Truth:
         """None where the routes cannot tell."""
-        found = host.arrives_by_its_way_back(packet, strict=self.strict)
+        found = host.arrives_by_its_way_back(packet, strict=self.strict, by_mark=self.by_mark)
         return None if found is None else found is not self.negated
 
 

@@ -262,7 +262,7 @@ class Journey:
         level = max(int(settings.get(name, "0")) for name in names)
         if level == 0:
             return
-        back = receiver.space.routing.lookup(source)
+        back = receiver.space.routing.lookup(source, source=packet.flow.destination)
         if back.kind != "unicast" or (level == 1 and back.interface != receiver.interface):
             why = f"rp_filter = {level} in {self._name(receiver.space)}"
             raise Lost("no-answer", self._name(receiver.space), f"its way back to {source} is another", why)
@@ -354,7 +354,8 @@ class Journey:
         level = max(int(self.topology.sysctl(conf_name(name, "rp_filter"))) for name in ("all", interface))
         if level == 0 or packet.flow.source.is_loopback:
             return
-        if self.topology.arrives_by_its_way_back(packet, strict=level == 1) is False:
+        by_mark = self._is_set("src_valid_mark", interface)
+        if self.topology.arrives_by_its_way_back(packet, strict=level == 1, by_mark=by_mark) is False:
             why = f"rp_filter = {level} on {interface}"
             raise Lost("no-answer", "host", f"the way back to {packet.flow.source} is another", why)
 

@@ -201,10 +201,15 @@ class Topology:
             return "MULTICAST"
         return "UNICAST"
 
-    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool) -> bool | None:
-        """Whether the route to the packet's source leaves by the interface that it came in by."""
+    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool, by_mark: bool = False) -> bool | None:
+        """Whether the route to the packet's source leaves by the interface that it came in by.
+
+        The look-up is that of an answer, from the packet's destination, so rules on sources count; the mark only
+        where it is asked for (net/ipv4/fib_frontend.c, __fib_validate_source; seen with `ip rule add from`).
+        """
+        mark = packet.mark if by_mark else 0
         try:
-            back = self.host.routing.lookup(packet.flow.source, mark=packet.mark)
+            back = self.host.routing.lookup(packet.flow.source, source=packet.flow.destination, mark=mark)
         except UnknownRoute:
             return None
         if back.is_local:

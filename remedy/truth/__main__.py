@@ -56,7 +56,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cells", type=int, default=CELLS, help=f"connections over all hosts; default {CELLS}")
     parser.add_argument("--hosts", type=int, default=2, help="at the same time")
     parser.add_argument("--only", action="append", help="hosts whose kind has this in it, such as 28.5-nft-on")
-    parser.add_argument("--prefix", default=f"truth{os.getpid()}", help="of the hosts' names")
+    parser.add_argument("--prefix", default=f"t{os.getpid()}", help="of the hosts' names")
     parser.add_argument("--keep", type=Path, help="a directory for the hosts' facts")
     return parser.parse_args(arguments)
 

@@ -55,8 +55,9 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """The lab host's name, without who asked for it."""
-        return f"{self.kind}-{self.seed}".replace(".", "")
+        """The lab host's name, without who asked for it; such names are short (31 characters with that)."""
+        engine = self.kind.engine.replace(".", "")
+        return f"{engine}{self.kind.firewall[0]}-{self.kind.proxy}-{self.seed % 100_000}"
 
 
 def kinds() -> Iterator[Kind]:

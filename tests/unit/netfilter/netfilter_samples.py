@@ -20,7 +20,7 @@ class Surroundings:
     def address_type(self, address: Address, interface: str | None = None) -> str:
         return "LOCAL" if address == LOCAL and interface in (None, "eth0") else "UNICAST"
 
-    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool) -> bool | None:
+    def arrives_by_its_way_back(self, packet: Packet, *, strict: bool, by_mark: bool = False) -> bool | None:
         return packet.in_interface == "eth0" or not strict
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_one_on_the_wire, with_routes, with_tables
 
-from remedy.facts.model import HostFacts, InterfaceAddress
+from remedy.facts.model import HostFacts, InterfaceAddress, RoutingRule
 from remedy.paths.walk import Datapath, UnknownSourceError
 from remedy.spec.models import HostPort
 
@@ -277,3 +277,16 @@ def test_a_container_without_a_way_back_drops_what_it_gets() -> None:
     verdict = ask(with_filter_in_c0("2", default_route=False), "external", DIRECT)
     assert verdict.failure == "no-answer"
     assert verdict.steps[-1].why == "rp_filter = 2 in c0"
+
+
+def test_the_way_back_is_looked_up_as_the_answer_would_be() -> None:
+    """From the address that was asked, so that a rule on sources counts."""
+    facts = host(rules=ALL_OPEN, sysctls={"net.ipv4.conf.eth0.rp_filter": "1"})
+    routes = (route("198.51.100.0/24", interface="eth1"), route(None, interface="eth0", table="100"))
+    rules = tuple(
+        RoutingRule(family=4, priority=priority, source=source, table=table)
+        for priority, source, table in ((100, "172.20.0.2", "100"), (32766, "all", "main"))
+    )
+    facts = with_host_space(with_routes(facts, *routes), rules=rules)
+    assert ask(facts, "external", DIRECT, "198.51.100.7", "eth0").reachable
+    assert ask(facts, "external", "172.20.0.3:8080", "198.51.100.7", "eth0").failure == "no-answer"

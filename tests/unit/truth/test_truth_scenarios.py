@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from remedy.lab.containers import container_request
-from remedy.lab.layout import ENGINES, FIREWALLS
+from remedy.lab.layout import ENGINES, FIREWALLS, check_host_name
 from remedy.lab.topology import Topology
 from remedy.truth.generate import generate
 from remedy.truth.networks import KINDS_OF_28, KINDS_OF_ALL
@@ -35,6 +35,11 @@ def test_hosts_can_be_described_to_lab_and_engine() -> None:
             assert Topology.model_validate(topology.model_dump()) == topology
             for container in topology.containers:
                 assert container_request(container, topology)["Image"]
+
+
+def test_names_are_fit_for_the_lab_and_differ() -> None:
+    names = {check_host_name(f"t4194304-{generate(98_765, kind).name}") for kind in kinds()}
+    assert len(names) == len(list(kinds()))
 
 
 def test_no_two_containers_publish_the_same_port() -> None:
