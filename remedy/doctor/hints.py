@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from remedy.doctor.model import Evidence, Finding
 from remedy.doctor.patient import Patient
 from remedy.facts.model import Address, Container, Protocol
-from remedy.paths.walk import CONTAINER_PREFIX, EXTERNAL, HOST
+from remedy.paths.clients import CONTAINER_PREFIX, EXTERNAL, HOST
 from remedy.spec.models import HostPort
 
 _ADDRESS_AND_PORT = re.compile(r"(?:^|[^\w.\-:])(\[[0-9a-fA-F:]+\]|[\w.\-]+):(\d{1,5})(?:\D|$)")

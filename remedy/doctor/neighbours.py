@@ -9,8 +9,8 @@ from itertools import islice
 from remedy.doctor.model import Evidence, Finding
 from remedy.doctor.patient import Patient
 from remedy.facts.model import Container, Network, Protocol
+from remedy.paths.clients import EXTERNAL
 from remedy.paths.verdict import Verdict
-from remedy.paths.walk import EXTERNAL
 from remedy.spec.models import HostPort
 
 _MOST_QUESTIONS = 200

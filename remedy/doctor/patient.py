@@ -8,10 +8,11 @@ from functools import cached_property
 from remedy.errors import RemedyError
 from remedy.facts.model import Address, DockerProxy, HostFacts, Protocol
 from remedy.netfilter.rules import RuleTable
+from remedy.paths.clients import CONTAINER_PREFIX, EXTERNAL, HOST, UnknownSourceError
 from remedy.paths.published import PublishedPort, container_by_address, host_addresses, published_ports
 from remedy.paths.rules_of_host import rule_tables
 from remedy.paths.verdict import Verdict
-from remedy.paths.walk import CONTAINER_PREFIX, EXTERNAL, HOST, Datapath, UnknownSourceError
+from remedy.paths.walk import Datapath
 from remedy.plan.model import Plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import HostPort, Remedies, Spec

@@ -14,8 +14,8 @@ from remedy.doctor.model import Evidence, Finding, ProxiedConnection
 from remedy.doctor.patient import Patient
 from remedy.errors import RemedyError
 from remedy.facts.model import Address, DockerProxy, Protocol
+from remedy.paths.clients import CONTAINER_PREFIX
 from remedy.paths.consumers import known_consumers
-from remedy.paths.walk import CONTAINER_PREFIX
 from remedy.spec.models import HostPort, Spec
 
 _RANK = {"seen": 0, "likely": 1, "possible": 2}

@@ -9,8 +9,8 @@ from datetime import datetime
 from remedy.facts.flow_events import NewFlow
 from remedy.facts.model import Address, HostFacts, ObservedConsumer, Protocol, Subnet
 from remedy.facts.sockets import RawSocket
+from remedy.paths.clients import CONTAINER_PREFIX, EXTERNAL, HOST
 from remedy.paths.published import container_by_address, host_addresses
-from remedy.paths.walk import CONTAINER_PREFIX, EXTERNAL, HOST
 
 MOST_SIGHTINGS = 5_000
 Key = tuple[str, Address, int, Protocol]

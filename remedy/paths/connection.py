@@ -98,3 +98,19 @@ class Connection:
         elif (flow.source, flow.source_port) == (translated.destination, translated.destination_port):
             flow = flow._replace(source=original.destination, source_port=original.destination_port)
         return packet._replace(flow=flow)
+
+    def state_of_later(self) -> CtState:
+        """What conntrack says of the client's packet after the server's first answer."""
+        if self.is_untracked or not self.is_tracked:
+            return CtState.NEW
+        # An ACK of which conntrack saw the SYN and no answer is out of order (nf_conntrack_proto_tcp.c).
+        return CtState.ESTABLISHED if self.is_answered else CtState.INVALID
+
+    def state_of_reply(self, flow: Flow) -> CtState:
+        """What conntrack says of the first answer."""
+        if self.is_untracked:
+            return CtState.NEW  # until a NOTRACK rule of its own meets it
+        if self.is_tracked and flow == self.translated.reversed():
+            return CtState.ESTABLISHED
+        # An answer whose question conntrack never saw: a TCP SYN-ACK is invalid, a datagram begins a flow of its own.
+        return CtState.INVALID if self.protocol == "tcp" else CtState.NEW

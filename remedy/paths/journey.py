@@ -12,56 +12,29 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
 from remedy.facts.model import Address
-from remedy.host.sysctls import conf_name
 from remedy.netfilter.evaluate import Firewall, Hit, Translation
 from remedy.netfilter.packet import CtState, Flow, Packet
 from remedy.netfilter.rules import Hook
+from remedy.paths.arrival import Arrival, Lost, NotModelled
 from remedy.paths.connection import Connection
+from remedy.paths.drops import (
+    check_forwarding,
+    check_hop,
+    check_loopback_arrival,
+    check_loopback_source,
+    check_martians,
+    check_port,
+    check_way_back_of,
+)
 from remedy.paths.routing import RouteTo
+from remedy.paths.sender_errors import failure_of_no_route, failure_of_rejection
 from remedy.paths.telling import endpoint, hit_step, place_of, route_words
-from remedy.paths.topology import Attachment, OnWire, Space, Topology
-from remedy.paths.verdict import Failure, Step
+from remedy.paths.topology import BRIDGE_NETFILTER, LOOPBACK, Attachment, OnWire, Space, Topology
+from remedy.paths.verdict import Step
 
-LOOPBACK = "lo"
 FACTS_DO_NOT_SAY = "the facts do not say what that machine does"
 PASSES_BY = "macvlan and ipvlan pass by the host"
 NOBODY = "no running container has this address"
-BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
-FORWARDING_STATE = 3  # of a bridge port (linux/if_bridge.h, BR_STATE_FORWARDING)
-
-
-# What makes connect() fail with "connection refused"; the other messages say "unreachable".
-REFUSALS = frozenset({"tcp-reset", "icmp-port-unreachable", "icmp6-port-unreachable", "icmpv6-port-unreachable"})
-
-
-# What a datagram's sender does not hear of: no hard errors (net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c,
-# tab_unreach). icmp-proto-unreachable and the prohibitions are.
-SOFT_ERRORS = frozenset(
-    {"icmp-net-unreachable", "icmp-host-unreachable", "icmp-no-route", "icmp-addr-unreachable"}
-    | {"icmp6-no-route", "icmp6-addr-unreachable"}
-)
-
-
-class Lost(Exception):
-    """The packet does not arrive; failure is what its sender notices."""
-
-    def __init__(self, failure: Failure, where: str, what: str, why: str = "") -> None:
-        super().__init__(what)
-        self.failure = failure
-        self.step = Step(where=where, what=what, why=why)
-
-
-class NotModelled(Exception):
-    """The packet comes to a place that this model does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Where a packet ended: in a namespace of this host, or (space None) outside, by an interface of the host."""
-
-    space: Space | None
-    packet: Packet
-    interface: str
 
 
 @dataclass(slots=True)
@@ -94,7 +67,7 @@ class Journey:
         )
         wired = self.topology.wired(flow.destination, interface)
         if wired is not None:
-            self._tell(self._name(wired.space), f"is on the wire of {interface} itself", PASSES_BY)
+            self._tell(self.topology.name_of(wired.space), f"is on the wire of {interface} itself", PASSES_BY)
             return Arrival(wired.space, self._packet(flow), wired.interface)
         return self._received(self._packet(flow)._replace(in_interface=interface))
 
@@ -103,9 +76,9 @@ class Journey:
         if self.protocol is not None:
             state = CtState.RELATED
         elif self.is_later:
-            state = self._later_state()
+            state = self.connection.state_of_later()
         else:
-            state = self._reply_state(flow) if self.is_reply else CtState.NEW
+            state = self.connection.state_of_reply(flow) if self.is_reply else CtState.NEW
         return Packet(
             family=self.connection.family,
             protocol=self.protocol or self.connection.protocol,
@@ -119,26 +92,10 @@ class Journey:
             tcp_flags=frozenset(flags),
         )
 
-    def _later_state(self) -> CtState:
-        connection = self.connection
-        if connection.is_untracked or not connection.is_tracked:
-            return CtState.NEW
-        # An ACK of which conntrack saw the SYN and no answer is out of order (nf_conntrack_proto_tcp.c).
-        return CtState.ESTABLISHED if connection.is_answered else CtState.INVALID
-
-    def _reply_state(self, flow: Flow) -> CtState:
-        connection = self.connection
-        if connection.is_untracked:
-            return CtState.NEW  # until a NOTRACK rule of its own meets it
-        if connection.is_tracked and flow == connection.translated.reversed():
-            return CtState.ESTABLISHED
-        # An answer whose question conntrack never saw: a TCP SYN-ACK is invalid, a datagram begins a flow of its own.
-        return CtState.INVALID if connection.protocol == "tcp" else CtState.NEW
-
     # --- a container's side ------------------------------------------------------------------------------------
 
     def _from_container(self, space: Space, flow: Flow) -> Arrival:
-        name = self._name(space)
+        name = self.topology.name_of(space)
         route = space.routing.lookup(flow.destination)
         if route.is_local:
             self._tell(name, _sends(flow), f"{flow.destination} is its own address: the packet stays inside")
@@ -159,7 +116,7 @@ class Journey:
 
     def _onto_wire(self, sender: OnWire, next_hop: Address, packet: Packet) -> Arrival:
         """Sent by an interface that shares one of the host's."""
-        name, destination = self._name(sender.space), packet.flow.destination
+        name, destination = self.topology.name_of(sender.space), packet.flow.destination
         self._tell(name, f"sends to {destination} onto the wire of {sender.parent}", PASSES_BY)
         receiver = self.topology.wired(next_hop, sender.parent)
         if receiver is not None and next_hop == destination:
@@ -175,16 +132,16 @@ class Journey:
 
     def _into_bridge(self, sender: Attachment, next_hop: Address, packet: Packet) -> Arrival:
         bridge = sender.bridge
-        self._check_port(sender)
+        check_port(self.topology, sender)
         if self.topology.host.routing.owns(next_hop):
             return self._bridged_to_host(sender, next_hop, packet)
         receiver = self.topology.neighbour(bridge, next_hop)
         if receiver is None:
             raise Lost("no-answer", bridge, f"nobody on {bridge} has {next_hop}", NOBODY)
-        if not self._bridge_calls(packet.family):
+        if not self.topology.bridge_calls_netfilter(packet.family):
             return self._switched(sender, receiver, packet)
         why = f"{BRIDGE_NETFILTER[packet.family]} = 1: the host's rules see the frame"
-        self._tell(bridge, f"switches it to {self._name(receiver.space)}", why)
+        self._tell(bridge, f"switches it to {self.topology.name_of(receiver.space)}", why)
         packet = self._hook(Hook.PREROUTING, packet._replace(in_interface=bridge, in_port=sender.port.interface))
         if packet.flow.destination != next_hop:
             return self._redirected_on_bridge(sender, packet)
@@ -194,7 +151,7 @@ class Journey:
         bridge, destination = sender.bridge, packet.flow.destination
         packet = packet._replace(in_interface=bridge)
         self._tell(bridge, "hands it to the host", f"the frame is addressed to the bridge itself, {next_hop}")
-        if not self._bridge_calls(packet.family):
+        if not self.topology.bridge_calls_netfilter(packet.family):
             return self._received(packet)
         packet = self._hook(Hook.PREROUTING, packet._replace(in_port=sender.port.interface))
         if packet.flow.destination != destination:
@@ -203,69 +160,42 @@ class Journey:
 
     def _redirected_on_bridge(self, sender: Attachment, packet: Packet) -> Arrival:
         """After a DNAT in bridge netfilter: to another port of the bridge as a frame, else up to the IP layer."""
-        self._check_martians(packet)  # ip_route_input() is asked here (br_netfilter_hooks.c)
+        check_martians(self.topology, packet)  # ip_route_input() is asked here (br_netfilter_hooks.c)
         route = self._route(packet)
         if route.kind != "unicast" or route.interface != sender.bridge:
             return self._routed(packet._replace(in_port=None))
         if packet.family == 4:
             # Without forwarding ip_route_input() gives a route that drops, whose device is no bridge. The comment
             # in br_netfilter_hooks.c that bridged-and-DNATed traffic needs no forwarding is not true (seen on 6.18).
-            self._check_forwarding(packet)
+            check_forwarding(self.topology, packet)
         receiver = self.topology.neighbour(sender.bridge, packet.flow.destination)
         if receiver is None:
             raise Lost("no-answer", sender.bridge, f"nobody there has {packet.flow.destination}", NOBODY)
         why = f"{BRIDGE_NETFILTER[packet.family]} = 1: it stays on the bridge, and the host's rules see it"
-        self._tell(sender.bridge, f"switches it to {self._name(receiver.space)}", why)
+        self._tell(sender.bridge, f"switches it to {self.topology.name_of(receiver.space)}", why)
         return self._forwarded_on_bridge(sender, receiver, packet)
 
     def _forwarded_on_bridge(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
-        self._check_hop(sender, receiver)
+        check_hop(self.topology, sender, receiver)
         out_port = receiver.port.interface
         packet = self._hook(Hook.FORWARD, packet._replace(out_interface=sender.bridge, out_port=out_port))
         packet = self._hook(Hook.POSTROUTING, packet._replace(in_interface=None))
         return self._delivered(receiver, packet)
 
     def _switched(self, sender: Attachment, receiver: Attachment, packet: Packet) -> Arrival:
-        self._check_hop(sender, receiver)
+        check_hop(self.topology, sender, receiver)
         why = f"{BRIDGE_NETFILTER[packet.family]} = 0: the host's rules do not see it"
-        self._tell(sender.bridge, f"switches it to {self._name(receiver.space)}", why)
+        self._tell(sender.bridge, f"switches it to {self.topology.name_of(receiver.space)}", why)
         return self._delivered(receiver, packet)
 
-    def _check_port(self, attachment: Attachment) -> None:
-        if self.topology.bridge_table is not None:
-            raise NotModelled(f"frames on {attachment.bridge} pass the nft table {self.topology.bridge_table}")
-        if attachment.port.state not in (None, FORWARDING_STATE):
-            raise Lost("no-answer", attachment.bridge, f"port {attachment.port.interface} does not forward")
-
-    def _check_hop(self, sender: Attachment, receiver: Attachment) -> None:
-        self._check_port(receiver)
-        if sender.port.interface == receiver.port.interface and not sender.port.hairpin_mode:
-            why = f"hairpin_mode of {sender.port.interface} is 0"
-            raise Lost("no-answer", sender.bridge, "a frame does not leave by the port that it came in by", why)
-        if sender.port.isolated and receiver.port.isolated:
-            why = f"{sender.port.interface} and {receiver.port.interface} are isolated"
-            raise Lost("no-answer", sender.bridge, "the bridge keeps isolated ports apart", why)
-
     def _delivered(self, receiver: Attachment, packet: Packet) -> Arrival:
-        name = self._name(receiver.space)
+        name = self.topology.name_of(receiver.space)
         if not receiver.space.routing.owns(packet.flow.destination):
             what = f"{packet.flow.destination} is none of its addresses"
             raise Lost("no-answer", name, what, f"the frame reaches it by {receiver.interface}")
         if packet.family == 4:
-            self._check_way_back_of(receiver, packet)
+            check_way_back_of(self.topology, receiver, packet)
         return Arrival(receiver.space, packet, receiver.interface)
-
-    def _check_way_back_of(self, receiver: Attachment, packet: Packet) -> None:
-        """A container's own rp_filter: it inherits the first namespace's when it is made, 1 or 2 on many servers."""
-        settings, source = receiver.space.facts.sysctls, packet.flow.source
-        names = [conf_name(name, "rp_filter") for name in ("all", receiver.interface)]
-        level = max(int(settings.get(name, "0")) for name in names)
-        if level == 0:
-            return
-        back = receiver.space.routing.lookup(source, source=packet.flow.destination)
-        if back.kind != "unicast" or (level == 1 and back.interface != receiver.interface):
-            why = f"rp_filter = {level} in {self._name(receiver.space)}"
-            raise Lost("no-answer", self._name(receiver.space), f"its way back to {source} is another", why)
 
     # --- the host's side ---------------------------------------------------------------------------------------
 
@@ -282,29 +212,20 @@ class Journey:
             if not route.leads_somewhere:
                 self._no_route(packet, route)
             self._tell("host", f"routes it anew, by {route.interface}", route_words(route, packet.flow.destination))
-        self._check_loopback_source(packet, route)
+        check_loopback_source(self.topology, packet, route)
         return self._leave(packet, route)
 
-    def _check_loopback_source(self, packet: Packet, route: RouteTo) -> None:
-        source, interface = packet.flow.source, route.interface or ""
-        if not source.is_loopback or interface == LOOPBACK:
-            return
-        if source.version == 6:
-            raise Lost("no-answer", "host", "a packet from ::1 does not leave the host", "there is no route_localnet")
-        if not self._has_localnet(interface):
-            why = f"{conf_name(interface, 'route_localnet')} = 0"
-            raise Lost("no-answer", "host", f"a packet from {source} does not leave by {interface}", why)
-
     def _received(self, packet: Packet) -> Arrival:
+        check_loopback_arrival(packet)
         return self._routed(self._hook(Hook.PREROUTING, packet))
 
     def _routed(self, packet: Packet) -> Arrival:
-        self._check_martians(packet)
+        check_martians(self.topology, packet)
         route = self._route(packet)
         if route.is_local:
             packet = self._hook(Hook.INPUT, packet)
             return Arrival(self.topology.host, packet, packet.in_interface or LOOPBACK)
-        self._check_forwarding(packet)
+        check_forwarding(self.topology, packet)
         if route.kind != "unicast":
             self._no_route(packet, route)
         self._tell("host", f"forwards it to {route.interface}", route_words(route, packet.flow.destination))
@@ -313,16 +234,8 @@ class Journey:
 
     def _no_route(self, packet: Packet, route: RouteTo) -> NoReturn:
         to = packet.flow.destination
-        raise Lost(self._failure_of(route), "host", f"no route to {to}", route_words(route, to))
-
-    def _failure_of(self, route: RouteTo) -> Failure:
-        """What a client elsewhere notices of a packet that the host has no way for.
-
-        A blackhole is silent, and so is a broadcast; the rest is told by ICMP, which a datagram's sender does not
-        hear of: "network unreachable" is no hard error (net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c).
-        """
-        is_silent = self.is_reply or route.kind in ("blackhole", "broadcast") or self.connection.protocol != "tcp"
-        return "no-answer" if is_silent else "unreachable"
+        failure = "no-answer" if self.is_reply else failure_of_no_route(route.kind, self.connection.protocol)
+        raise Lost(failure, "host", f"no route to {to}", route_words(route, to))
 
     def _route(self, packet: Packet) -> RouteTo:
         return self.topology.host.routing.lookup(
@@ -331,43 +244,6 @@ class Journey:
             mark=packet.mark,
             in_interface=packet.in_interface,
         )
-
-    def _check_martians(self, packet: Packet) -> None:
-        interface, flow = packet.in_interface or LOOPBACK, packet.flow
-        if interface == LOOPBACK:
-            return
-        if packet.family == 6:
-            if flow.destination.is_loopback or flow.source.is_loopback:
-                raise Lost("no-answer", "host", f"::1 arrives on {interface}", "the kernel drops it")
-            return
-        if (flow.destination.is_loopback or flow.source.is_loopback) and not self._has_localnet(interface):
-            why = f"{conf_name(interface, 'route_localnet')} = 0"
-            raise Lost("no-answer", "host", f"a loopback address arrives on {interface}", why)
-        is_own = self.topology.host.routing.owns(flow.source)
-        if is_own and not flow.source.is_loopback and not self._is_set("accept_local", interface):
-            why = f"{conf_name(interface, 'accept_local')} = 0"
-            raise Lost("no-answer", "host", f"its own address {flow.source} arrives on {interface}", why)
-        self._check_reverse_path(packet, interface)
-
-    def _check_reverse_path(self, packet: Packet, interface: str) -> None:
-        # The larger of conf.all and conf.INTERFACE counts (Documentation/networking/ip-sysctl.rst).
-        level = max(int(self.topology.sysctl(conf_name(name, "rp_filter"))) for name in ("all", interface))
-        if level == 0 or packet.flow.source.is_loopback:
-            return
-        by_mark = self._is_set("src_valid_mark", interface)
-        if self.topology.arrives_by_its_way_back(packet, strict=level == 1, by_mark=by_mark) is False:
-            why = f"rp_filter = {level} on {interface}"
-            raise Lost("no-answer", "host", f"the way back to {packet.flow.source} is another", why)
-
-    def _check_forwarding(self, packet: Packet) -> None:
-        if packet.family == 6:
-            # IPv6 asks one setting for all interfaces (net/ipv6/ip6_output.c, ip6_forward).
-            name, value = "net.ipv6.conf.all.forwarding", self.topology.sysctl("net.ipv6.conf.all.forwarding")
-        else:
-            name = conf_name(packet.in_interface or LOOPBACK, "forwarding")
-            value = self.topology.sysctl(name, self.topology.sysctl("net.ipv4.ip_forward"))
-        if value == "0":
-            raise Lost("no-answer", "host", "the host does not forward", f"{name} = 0")
 
     def _leave(self, packet: Packet, route: RouteTo) -> Arrival:
         packet = packet._replace(out_interface=route.interface, out_port=None)
@@ -389,8 +265,12 @@ class Journey:
         receiver = self.topology.neighbour(interface, next_hop)
         if receiver is None:
             raise Lost("no-answer", interface, f"nobody on {interface} has {next_hop}", NOBODY)
-        self._check_port(receiver)
-        self._tell(interface, f"delivers it to {self._name(receiver.space)}", f"by its port {receiver.port.interface}")
+        check_port(self.topology, receiver)
+        self._tell(
+            interface,
+            f"delivers it to {self.topology.name_of(receiver.space)}",
+            f"by its port {receiver.port.interface}",
+        )
         return self._delivered(receiver, packet)
 
     def _out_of_the_host(self, packet: Packet, interface: str) -> Arrival:
@@ -466,11 +346,7 @@ class Journey:
 
     def _refuse(self, hook: Hook, answer: str, hits: tuple[Hit, ...]) -> None:
         rule = hits[-1].rule
-        failure: Failure = "no-answer"
-        if answer and not self.is_reply:
-            failure = "refused" if answer in REFUSALS else "unreachable"
-        if failure == "unreachable" and self.connection.protocol != "tcp" and answer in SOFT_ERRORS:
-            failure = "no-answer"
+        failure = "no-answer" if self.is_reply else failure_of_rejection(answer, self.connection.protocol)
         what = f"rejects it, with {answer}" if answer else "drops it"
         raise Lost(failure, place_of(rule.place, hook), what, rule.text)
 
@@ -478,23 +354,6 @@ class Journey:
 
     def _tell(self, where: str, what: str, why: str = "") -> None:
         self.steps.append(Step(where=where, what=what, why=why))
-
-    def _name(self, space: Space) -> str:
-        if space.is_host:
-            return "host"
-        containers = self.topology.containers
-        names = [containers[id_].name for id_ in space.facts.containers if id_ in containers]
-        return names[0] if names else f"namespace {space.facts.inode}"
-
-    def _bridge_calls(self, family: int) -> bool:
-        return self.topology.sysctl(BRIDGE_NETFILTER[family]) == "1"
-
-    def _has_localnet(self, interface: str) -> bool:
-        return self._is_set("route_localnet", interface)
-
-    def _is_set(self, setting: str, interface: str) -> bool:
-        # conf.all or conf.INTERFACE (IN_DEV_ORCONF, linux/inetdevice.h).
-        return any(self.topology.sysctl(conf_name(name, setting)) == "1" for name in ("all", interface))
 
 
 def _sends(flow: Flow) -> str:

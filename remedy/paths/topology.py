@@ -15,9 +15,12 @@ from remedy.facts.model import (
     NetNamespace,
     Protocol,
 )
+from remedy.host.sysctls import conf_name
 from remedy.netfilter.packet import Packet
 from remedy.paths.routing import Routing, UnknownRoute
 
+LOOPBACK = "lo"
+BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 PROXY_PROGRAM, ENGINE_PROGRAM = "docker-proxy", "dockerd"
 
 
@@ -219,6 +222,21 @@ class Topology:
     def sysctl(self, name: str, default: str = "0") -> str:
         """A setting of the host."""
         return self.facts.sysctls.get(name, default)
+
+    def bridge_calls_netfilter(self, family: int) -> bool:
+        """Whether the host's rules see frames that a bridge switches (bridge-nf-call)."""
+        return self.sysctl(BRIDGE_NETFILTER[family]) == "1"
+
+    def is_set(self, setting: str, interface: str) -> bool:
+        """An interface's IPv4 setting: conf.all or conf.INTERFACE (IN_DEV_ORCONF, linux/inetdevice.h)."""
+        return any(self.sysctl(conf_name(name, setting)) == "1" for name in ("all", interface))
+
+    def name_of(self, space: Space) -> str:
+        """What a namespace is called: `host`, or its first container's name."""
+        if space.is_host:
+            return "host"
+        names = [self.containers[id_].name for id_ in space.facts.containers if id_ in self.containers]
+        return names[0] if names else f"namespace {space.facts.inode}"
 
 
 def _table_of_bridges(facts: HostFacts) -> str | None:

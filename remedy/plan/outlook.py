@@ -8,9 +8,10 @@ from itertools import permutations
 
 from remedy.errors import RefusedError
 from remedy.facts.model import Address, HostFacts
+from remedy.paths.clients import UnknownSourceError
 from remedy.paths.consumers import Consumer
 from remedy.paths.verdict import Verdict
-from remedy.paths.walk import Datapath, UnknownSourceError
+from remedy.paths.walk import Datapath
 from remedy.plan.foresight import facts_after, facts_after_each
 from remedy.plan.model import Action, PathChange, SwitchUserlandProxy, WriteRules
 from remedy.spec.models import HostPort

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from remedy.facts.model import HostFacts
+from remedy.paths.clients import CONTAINER_PREFIX
 from remedy.paths.journey import FACTS_DO_NOT_SAY
 from remedy.paths.verdict import Verdict
-from remedy.paths.walk import CONTAINER_PREFIX, Datapath
+from remedy.paths.walk import Datapath
 from remedy.truth.conntrack import Entries
 from remedy.truth.outside import CLIENT, CLIENT6
 from remedy.truth.prober import Seen

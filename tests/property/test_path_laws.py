@@ -22,8 +22,9 @@ from remedy.firewall.iptables_save import parse, render
 from remedy.firewall.ruleset import Redirect, Ruleset
 from remedy.netfilter.matches import UnknownMatch
 from remedy.netfilter.rules import UnknownStatement
+from remedy.paths.clients import CONTAINER_PREFIX, EXTERNAL, HOST
 from remedy.paths.verdict import Verdict
-from remedy.paths.walk import CONTAINER_PREFIX, EXTERNAL, HOST, Datapath
+from remedy.paths.walk import Datapath
 from remedy.spec.models import HostPort
 
 # A busy machine is no failure.

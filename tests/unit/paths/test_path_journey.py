@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
+from captured import facts
 from path_samples import GATEWAY, LAN, ask, host, route, with_host_space, with_one_on_the_wire, with_routes, with_tables
 
 from remedy.facts.model import HostFacts, InterfaceAddress, RoutingRule
-from remedy.paths.walk import Datapath, UnknownSourceError
+from remedy.paths.clients import Clients, UnknownSourceError
+from remedy.paths.topology import Topology
+from remedy.paths.walk import Datapath
 from remedy.spec.models import HostPort
 
 ALL_OPEN = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
@@ -220,7 +225,7 @@ def test_a_client_outside_is_far_away_where_the_router_has_a_link_local_address(
     own = {"interface": "eth0", "address": "2001:db8:1::10/64"}
     addresses = (*host().namespaces[0].addresses, InterfaceAddress.model_validate(own))
     facts = with_host_space(with_routes(host(rules=ALL_OPEN), far), addresses=addresses)
-    assert str(Datapath(facts).gateway(6)) == "2001:db8::1"
+    assert str(Clients(Topology(facts)).gateway(6)) == "2001:db8::1"
 
 
 @pytest.mark.parametrize(("listens", "expected"), [(True, None), (False, "refused")])
@@ -290,3 +295,13 @@ def test_the_way_back_is_looked_up_as_the_answer_would_be() -> None:
     facts = with_host_space(with_routes(facts, *routes), rules=rules)
     assert ask(facts, "external", DIRECT, "198.51.100.7", "eth0").reachable
     assert ask(facts, "external", "172.20.0.3:8080", "198.51.100.7", "eth0").failure == "no-answer"
+
+
+def test_ipv6_loopback_that_arrives_from_outside_is_dropped_before_any_rule() -> None:
+    """Also where a rule would translate it: this host has a DNAT for [::1]:5005 in PREROUTING."""
+    verdict = Datapath(facts("20.10.24-iptables-proxy-on-variant")).connect(
+        "external", HostPort.parse("[::1]:5005"), client_address=ip_address("fd98::254"), interface="eth0"
+    )
+
+    assert (verdict.reachable, verdict.failure) == (False, "no-answer")
+    assert verdict.steps[-1].what == "::1 arrives on eth0"

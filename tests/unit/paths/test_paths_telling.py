@@ -10,8 +10,9 @@ import pytest
 from remedy.captures.facts import load_capture
 from remedy.captures.files import read_capture
 from remedy.facts.model import HostFacts, RoutingRule
+from remedy.paths.clients import UnknownSourceError
 from remedy.paths.verdict import Step, Verdict
-from remedy.paths.walk import Datapath, UnknownSourceError
+from remedy.paths.walk import Datapath
 from remedy.spec.models import HostPort
 
 CAPTURES = Path(__file__).parents[2] / "captures"
