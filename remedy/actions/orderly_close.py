@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from remedy.actions.quiet_moment import is_the_moment
 from remedy.facts.processes import find_processes
 from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.host.borrowed_sockets import BorrowedSocket, borrow, socket_descriptors
 
-# A pause in the middle of a long answer looks like the end of one, so at first only a longer silence counts: this
-# many milliseconds in each part of the patience.
-SILENCE_MILLISECONDS = (100, 20, 10, 2, 0)
 INTERVAL_SECONDS = 0.002
 PATIENCE_SECONDS = 1.6
 
@@ -30,6 +28,7 @@ class Closed:
     busy: int
 
 
+Ends = tuple[tuple[str, int], tuple[str, int]]
 Find = Callable[[], Iterable[BorrowedSocket]]
 
 
@@ -39,12 +38,11 @@ def close_when_quiet(find: Find, *, patience: float = PATIENCE_SECONDS) -> Close
     `find` gives those that are there now; it is asked again until none of them is busy or patience ends.
     """
     began = time.monotonic()
+    rhythms: dict[Ends, int] = {}
     closed = 0
     while True:
         passed = time.monotonic() - began
-        part = int(passed / patience * len(SILENCE_MILLISECONDS))
-        silence = SILENCE_MILLISECONDS[min(part, len(SILENCE_MILLISECONDS) - 1)]
-        results = [close_if_quiet(connection, silence) for connection in find()]
+        results = [_close_in_time(connection, rhythms, passed / patience) for connection in find()]
         closed += results.count(True)
         busy = results.count(False)
         if not busy or passed > patience:
@@ -52,13 +50,17 @@ def close_when_quiet(find: Find, *, patience: float = PATIENCE_SECONDS) -> Close
         time.sleep(INTERVAL_SECONDS)
 
 
-def close_if_quiet(connection: BorrowedSocket, milliseconds: int) -> bool | None:
-    """Close it if it has been silent for so long: True then, False when it is busy, None when it is over anyway."""
+def _close_in_time(connection: BorrowedSocket, rhythms: dict[Ends, int], share: float) -> bool | None:
+    """Close it if this is the moment: True then, False when it is not, None when it is over anyway."""
     try:
         quiet = connection.quiet()
         if not quiet.is_established:
             return None
-        if not quiet.is_answered or quiet.milliseconds < milliseconds:
+        if not quiet.is_answered:
+            return False
+        ends = connection.local, connection.remote
+        rhythms[ends] = longest = max(rhythms.get(ends, 0), quiet.milliseconds)
+        if not is_the_moment(quiet, longest, share):
             return False
         connection.close_orderly()
     except OSError:

@@ -55,7 +55,8 @@ class Interrupts:
 
     def answer_to(self, number: int, *, is_first: bool) -> str:
         """What the operator is told on a signal."""
-        if self._answer is None and is_first:
+        # Whoever tells may be late: the run may be going back by then, for this very signal.
+        if is_first and self.first is not None:
             return _WILL_STOP.format(name=signal.Signals(number).name)
         return self._answer or _GOES_BACK
 

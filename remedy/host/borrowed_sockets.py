@@ -31,6 +31,7 @@ class Quiet:
     is_established: bool
     is_answered: bool
     milliseconds: int  # since anything was said in either direction
+    unheard: int = 0  # milliseconds since the other end said anything
 
 
 class BorrowedSocket:
@@ -60,6 +61,7 @@ class BorrowedSocket:
             is_established=state == _ESTABLISHED,
             is_answered=sent <= received and not unread,
             milliseconds=min(sent, received),
+            unheard=received,
         )
 
     def close_orderly(self) -> None:
