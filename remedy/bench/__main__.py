@@ -106,12 +106,11 @@ def paths(
     questions: Annotated[int, typer.Option(help="who reaches what")] = 10_000,
 ) -> None:
     """Print how long the packet walk takes on a large host; exit status 2 when it is too slow. No host is needed."""
-    from remedy.bench.output import say
     from remedy.bench.paths import measure_paths, paths_lines
 
     result = measure_paths(containers, rules, questions)
     for line in paths_lines(result):
-        say(line)
+        typer.echo(line)
     if not result.keeps_promise:
         raise typer.Exit(BROKEN_PROMISE)
 
