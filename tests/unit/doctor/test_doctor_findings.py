@@ -241,13 +241,6 @@ def test_the_host_needs_it_without_iptables_and_not_without_the_proxy():
     assert diagnose(off).proxy_needed.answer == "No: the engine runs without it."
 
 
-def test_every_recorded_host_can_be_examined_and_twice_with_the_same_result():
-    for path in sorted((host.TESTS / "captures").glob("*.tar.xz")):
-        facts = host.capture(path.name.removesuffix(".tar.xz"))
-        assert diagnose(facts) == diagnose(facts)
-        assert diagnose(facts).model_dump_json()
-
-
 def test_a_neighbour_is_the_gateway_or_any_machine_of_the_network():
     from remedy.doctor.neighbours import neighbour_address
     from remedy.doctor.patient import Patient
