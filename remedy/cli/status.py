@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from remedy.cli.context import Session
 from remedy.cli.help import RemedyCommand, command_app
+from remedy.errors import SpecError
+
+if TYPE_CHECKING:
+    from remedy.spec.models import Spec
 
 app = command_app()
 
@@ -33,12 +37,24 @@ def status(
     from remedy.apply.status import status_report
 
     session = Session(context)
-    spec = session.spec_if_any()
+    spec, problem = _spec_or_problem(session)
     report = status_report(session.facts(), spec, session.settings())
     session.show("status", report.model_dump(mode="json", by_alias=True))
+    if problem is not None:
+        raise problem
     if not detailed_exitcode:
         return
     if report.state in ("pending", "interrupted"):
         raise typer.Exit(8)
     if report.drift:
         raise typer.Exit(2)
+
+
+def _spec_or_problem(session: Session) -> tuple[Spec | None, SpecError | None]:
+    """A broken remedy.yaml must not hide what is applied: it is told after that. As JSON there is one answer only."""
+    try:
+        return session.spec_if_any(), None
+    except SpecError as error:
+        if session.options.format == "json":
+            raise
+        return None, error

@@ -26,7 +26,7 @@ from remedy.plan.refusals import (
 )
 from remedy.plan.selection import Selected, select
 from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
-from remedy.plan.warnings import file_warnings, proxy_off_warnings, unknown_path_warnings
+from remedy.plan.warnings import accept_warnings, file_warnings, proxy_off_warnings, unknown_path_warnings
 from remedy.spec.models import Spec
 
 DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -60,7 +60,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     outlook = Outlook.of(facts, actions)
     paths = tuple(path_change(consumer, outlook) for consumer in consumers)
     refusals += lost_consumers(spec, facts, consumers, paths)
-    warnings = list(unknown_path_warnings(paths))
+    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths)]
     if wants_proxy is False:
         warnings += proxy_off_warnings(facts, ports, paths, outlook)
     if wants_proxy is not None:

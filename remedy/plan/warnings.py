@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from ipaddress import IPv6Address, ip_address
 
 from remedy.facts.model import Address, HostFacts, Protocol
+from remedy.paths.clients import EXTERNAL, HOST
 from remedy.paths.published import PublishedPort
 from remedy.plan.model import PathChange, PlanWarning
 from remedy.plan.outlook import Outlook
-from remedy.spec.models import HostPort
+from remedy.spec.models import HostPort, Spec
 
 SHOWN = 6
 
@@ -25,6 +27,20 @@ def proxy_off_warnings(
     yield from _conntrack_unread(facts)
     yield from _unresolved_servers(facts, ports)
     yield _watched(facts)
+
+
+def accept_warnings(spec: Spec, facts: HostFacts) -> Iterator[PlanWarning]:
+    """Whose loss is accepted, and who is not on this host: perhaps a slip of the pen, and then nothing is accepted."""
+    names = [container.name for container in facts.containers]
+    for index, entry in enumerate(spec.accept):
+        if entry.from_ in (HOST, EXTERNAL, *names):
+            continue
+        near = get_close_matches(entry.from_, names, n=1)
+        yield PlanWarning(
+            code="accept-unknown",
+            what=f"accept[{index}] names {entry.from_}, and no container is called so",
+            detail=f"did you mean {near[0]}?" if near else "it accepts nobody's loss",
+        )
 
 
 def file_warnings(facts: HostFacts) -> Iterator[PlanWarning]:

@@ -329,6 +329,23 @@ def test_status_ends_with_the_contracts_codes(changed: dict[str, Any], plain: in
     assert run(["status", "--detailed-exitcode"]) == detailed
 
 
+@pytest.mark.parametrize("layout", ["text", "json"])
+def test_a_broken_spec_does_not_hide_what_is_applied(
+    layout: str, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_session: Session) -> None:
+        raise errors.SpecError("unknown key", where="remedy.yaml:3:1")
+
+    monkeypatch.setattr(Session, "spec_if_any", broken)
+    assert run(["status", "--format", layout]) == 1
+    output, told = capsys.readouterr()
+    if layout == "json":
+        assert json.loads(output)["error"]["where"] == "remedy.yaml:3:1"
+    else:
+        assert "docker-proxy" in output
+        assert "remedy.yaml:3:1" in told
+
+
 @pytest.mark.parametrize(
     ("probes", "code"),
     [

@@ -362,3 +362,11 @@ def test_neighbours_that_may_not_talk_to_each_other_need_docker_proxy(capture, p
     hairpin = plan_for(facts, backends=backends, remedies={"hairpin": True}, accept_pinned=True, probes=probes)
     assert not hairpin.changes
     assert {path.after for path in hairpin.paths if path.from_ == "icc1"} == {"docker-proxy"}
+
+
+def test_an_accepted_loss_of_somebody_who_is_not_there_is_told(facts_of, plan_for):
+    accept = [{"from": "dev1-haproxi-1", "to": "172.17.0.1:5001"}, {"from": "host", "to": "[::1]:5001"}]
+    plan = plan_for(facts_of("operator-28.5"), remedies=OFF, accept=accept)
+    [warning] = [warning for warning in plan.warnings if warning.code == "accept-unknown"]
+    assert "dev1-haproxi-1" in warning.what
+    assert warning.detail == "did you mean dev1-haproxy-1?"
