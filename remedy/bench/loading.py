@@ -51,7 +51,7 @@ class Loading:
             stdin.write(self._order.model_dump_json().encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            pass
+            pass  # it ended at once; that it is not ready says so below, with its own words
         if stdout.readline() != b"ready\n":
             raise self._broken()
         return self

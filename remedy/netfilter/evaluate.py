@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain as chained
 from types import MappingProxyType
 from typing import Literal
 
@@ -341,8 +340,3 @@ def _translation(statement: Statement, packet: Packet, host: Surroundings) -> Tr
             return Translation("redirect", None, port)
         case _:
             raise AssertionError(f"no translation: {statement}")
-
-
-def rules_text(hits: Iterable[Hit]) -> str:
-    """The rules' texts, one after the other."""
-    return " | ".join(chained(hit.rule.text for hit in hits))

@@ -121,7 +121,7 @@ def _addresses_of(name: str, client: Container | str) -> tuple[Address, ...]:
     try:
         return (ip_address(name),)
     except ValueError:
-        pass
+        pass  # a name
     if name == "localhost":
         return (IPv4Address("127.0.0.1"), IPv6Address("::1"))
     if isinstance(client, str):

@@ -32,11 +32,6 @@ def has_gateway_priority(version: Version) -> bool:
     return version >= HAS_GATEWAY_PRIORITY
 
 
-def isolates_networks(version: Version) -> bool:
-    """Whether a DNATed packet from another bridge is dropped by the isolation chains."""
-    return version < NO_ISOLATION_CHAINS
-
-
 def sets_bridge_nf(version: Version) -> bool:
     """Whether the engine switches bridge-nf-call-iptables on when it starts without the userland proxy."""
     return version >= SETS_BRIDGE_NF

@@ -113,10 +113,6 @@ class Routing:
         """Whether it is a subnet's broadcast address."""
         return address in self._broadcasts or address == _EVERYBODY
 
-    def interface_of(self, address: Address) -> str | None:
-        """The interface that has an own address."""
-        return self._local.get(address) or ("lo" if self.owns(address) else None)
-
     def lookup(
         self, to: Address, *, source: Address | None = None, mark: int = 0, in_interface: str | None = None
     ) -> RouteTo:

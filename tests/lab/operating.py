@@ -101,6 +101,14 @@ class Operator:
             time.sleep(0.001)
         raise AssertionError(f"no run was begun: {running.wait()}")
 
+    def apply_until(self, record: str) -> Running:
+        """Start apply, and come back at this record of its journal."""
+        runs = len(self.runs())
+        running = self.start("apply", "--yes")
+        self.wait_for_new_run(runs, running)
+        assert self.wait_for(record, running=running)
+        return running
+
     def wait_for_traffic(self, before: State, seconds: float = 20.0) -> None:
         """After a boot: until every connection that worked before works again, or the time is over."""
         deadline = time.monotonic() + seconds

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LabHost
-from operating import DIRECTORY, Operator, Running
+from operating import DIRECTORY, Operator
 from state import State, differences, host_state, without_processes
 
 from remedy.lab import Host
@@ -33,14 +33,6 @@ def shared(module_lab_host: LabHost) -> Iterator[tuple[Operator, State]]:
     """One host for those that give it back as it was."""
     operator = Operator(module_lab_host("28.5", "nft"))
     yield operator, host_state(operator.host)
-
-
-def apply_until(operator: Operator, record: str) -> Running:
-    runs = len(operator.runs())
-    running = operator.start("apply", "--yes")
-    operator.wait_for_new_run(runs, running)
-    assert operator.wait_for(record, running=running)
-    return running
 
 
 # --- the engine ------------------------------------------------------------------------------------------------
@@ -99,7 +91,7 @@ def test_an_engine_that_is_killed_in_the_middle_leaves_the_host_applied_or_as_it
     shared: tuple[Operator, State], record: str
 ) -> None:
     operator, before = shared
-    running = apply_until(operator, record)
+    running = operator.apply_until(record)
     operator.host.run(["pkill", "-9", "-x", "dockerd"], check=False)
     code, output = running.wait()
     assert code in (0, 3), output
@@ -114,7 +106,7 @@ def test_an_engine_that_is_killed_in_the_middle_leaves_the_host_applied_or_as_it
 def test_a_server_that_dies_meanwhile_is_taken_for_our_doing(lab_host: LabHost) -> None:
     operator = Operator(lab_host("28.5", "nft", TOPOLOGIES / "dying-server.yaml"))
     before = host_state(operator.host, traffic=False)
-    running = apply_until(operator, "intent hold_live_restore")
+    running = operator.apply_until("intent hold_live_restore")
     operator.host.run(["pkill", "-9", "-x", "socat"])
     code, output = running.wait()
     assert code == 3, output
@@ -154,7 +146,7 @@ def test_a_container_that_is_changed_meanwhile_costs_no_half_state_and_no_long_w
 ) -> None:
     operator = Operator(lab_host("28.5", "nft"))
     before = without_processes(host_state(operator.host, traffic=False))
-    running = apply_until(operator, record)
+    running = operator.apply_until(record)
     CHANGES[change](operator.host)
     began = time.monotonic()
     code, output = running.wait()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import LabHost
-from operating import Operator, Running
+from operating import Operator
 from state import State, differences, host_state
 
 pytestmark = pytest.mark.lab
@@ -24,18 +24,10 @@ def shared(module_lab_host: LabHost) -> Iterator[tuple[Operator, State]]:
     yield operator, host_state(operator.host)
 
 
-def apply_until(operator: Operator, record: str) -> Running:
-    runs = len(operator.runs())
-    running = operator.start("apply", "--yes")
-    operator.wait_for_new_run(runs, running)
-    assert operator.wait_for(record, running=running)
-    return running
-
-
 def interrupted(operator: Operator, record: str, signals: list[signal.Signals]) -> tuple[int, str]:
     """Apply, and signal it at this record; again when a busy machine let the signal come after the end."""
     for _ in range(4):
-        running = apply_until(operator, record)
+        running = operator.apply_until(record)
         for number in signals:
             running.kill(number)
             time.sleep(0.1)
@@ -105,7 +97,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_run_half_way(shared: tuple[Op
 
 def test_a_second_remedy_is_told_who_is_at_work(shared: tuple[Operator, State]) -> None:
     operator, before = shared
-    first = apply_until(operator, "intent userland_proxy")
+    first = operator.apply_until("intent userland_proxy")
     second = operator.start("rollback", "--yes", stderr=subprocess.STDOUT)
     third = operator.start("apply", "--yes", "--format", "json")
     code, output = second.wait()
