@@ -55,8 +55,9 @@ class Interrupts:
 
     def answer_to(self, number: int, *, is_first: bool) -> str:
         """What the operator is told on a signal."""
-        # Whoever tells may be late: the run may be going back by then, for this very signal.
-        if is_first and self.first is not None:
+        # Whoever tells may be early, before the main thread has remembered the signal; or late, when the run is going
+        # back already, for this very signal.
+        if is_first and (self._answer is None or self.first is not None):
             return _WILL_STOP.format(name=signal.Signals(number).name)
         return self._answer or _GOES_BACK
 

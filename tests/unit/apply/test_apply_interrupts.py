@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remedy.apply.interrupts import STOPPING, catch_interrupts
+from remedy.apply.interrupts import STOPPING, Interrupts, catch_interrupts
 from remedy.errors import InterruptedRunError
 
 
@@ -103,3 +103,12 @@ def test_in_another_thread_nothing_is_caught() -> None:
     thread.start()
     thread.join()
     assert caught == [before]
+
+
+@pytest.mark.parametrize("moment", ["before it is remembered", "while the run goes back for it"])
+def test_the_first_signal_is_told_what_it_does_however_late_or_early_it_is_told(moment: str) -> None:
+    interrupts = Interrupts()
+    if moment != "before it is remembered":
+        interrupts.on_signal(signal.SIGINT, None)
+        interrupts.go_back()
+    assert "this step is finished" in interrupts.answer_to(signal.SIGINT, is_first=True)
