@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from remedy.actions.compose_override import ComposeOverrideAction
 from remedy.actions.context import ActionContext
 from remedy.actions.hairpin_mode import HairpinModeAction
 from remedy.actions.live_restore import HoldLiveRestoreAction, ReleaseLiveRestoreAction
+from remedy.actions.networks import ConnectNetworkAction, CreateNetworkAction
+from remedy.actions.rewire_haproxy import RewireHaproxyAction
 from remedy.actions.rules import RemoveRulesAction, WriteRulesAction
 from remedy.actions.sysctls import SysctlsAction
 from remedy.actions.userland_proxy import UserlandProxyAction
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
+    CreateNetwork,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
+    RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
     SwitchUserlandProxy,
+    WriteComposeOverride,
     WriteRules,
 )
 
@@ -55,3 +62,11 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return ReleaseLiveRestoreAction(action, context)
         case SwitchUserlandProxy():
             return UserlandProxyAction(action, context)
+        case CreateNetwork():
+            return CreateNetworkAction(action, context)
+        case ConnectNetwork():
+            return ConnectNetworkAction(action, context)
+        case RewireHaproxy():
+            return RewireHaproxyAction(action, context)
+        case WriteComposeOverride():
+            return ComposeOverrideAction(action, context)

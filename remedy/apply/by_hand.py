@@ -19,13 +19,17 @@ from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import path_of
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
+    CreateNetwork,
     FileContent,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
+    RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
     SwitchUserlandProxy,
+    WriteComposeOverride,
     WriteRules,
 )
 
@@ -54,6 +58,8 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _switch(action, undo)
         case ReleaseLiveRestore():
             return  # undoing the hold does all of it
+        case CreateNetwork() | ConnectNetwork() | RewireHaproxy() | WriteComposeOverride():
+            return
 
 
 def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator[str]:

@@ -436,10 +436,40 @@ class HaproxyServer(Frozen):
     addresses: tuple[Address, ...] = ()
 
 
+class HaproxyFile(Frozen):
+    """A file of haproxy's configuration, as haproxy sees it and as it lies on the host.
+
+    path: as haproxy sees it; device, inode, mode, uid, gid: of that file. host_path: where the same file lies on the
+    host (a bind mount's or a volume's source), None when it is in the container's own layers. host_device and
+    host_inode differ from device and inode after an editor has replaced the file on the host: haproxy still sees
+    the old one; None: there is nothing any more. is_read_only: the mount, for the container.
+    """
+
+    path: str
+    raw: bytes
+    device: int
+    inode: int
+    mode: int
+    uid: int
+    gid: int
+    host_path: str | None = None
+    host_device: int | None = None
+    host_inode: int | None = None
+    is_read_only: bool = False
+
+
+class HaproxySocket(Frozen):
+    """A socket of the runtime API (`stats socket`): a path as haproxy sees it, or ADDRESS:PORT."""
+
+    address: str
+    level: Literal["user", "operator", "admin"] = "operator"
+
+
 class HaproxyFacts(Frozen):
     """One haproxy and its servers. container_id is None for a service of the host.
 
-    pid is the master's, through whose root the configuration was read.
+    pid is the master's, through whose root the configuration was read. program, arguments, working_directory: how it
+    was started. is_master_worker: it can be reloaded; master_socket: -S. hard_stop_after: as configured.
     """
 
     container_id: str | None
@@ -448,6 +478,14 @@ class HaproxyFacts(Frozen):
     servers: tuple[HaproxyServer, ...]
     problem: str | None = None
     pid: int | None = None
+    files: tuple[HaproxyFile, ...] = ()
+    program: str | None = None
+    arguments: tuple[str, ...] = ()
+    working_directory: str = "/"
+    is_master_worker: bool = False
+    master_socket: str | None = None
+    sockets: tuple[HaproxySocket, ...] = ()
+    hard_stop_after: str | None = None
 
 
 class ObservedConsumer(Frozen):

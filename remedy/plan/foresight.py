@@ -17,13 +17,17 @@ from remedy.paths.hypothesis import (
 )
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
+    CreateNetwork,
     FileContent,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
+    RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
     SwitchUserlandProxy,
+    WriteComposeOverride,
     WriteRules,
 )
 
@@ -61,6 +65,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return _with_live_restore(_with_daemon_json(facts, action.final), on=action.effective_after)
         case SwitchUserlandProxy():
             return _switched(facts, action)
+        case CreateNetwork() | ConnectNetwork() | RewireHaproxy() | WriteComposeOverride():
+            return facts
 
 
 def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from remedy.facts.model import Address, Subnet
 from remedy.firewall.ruleset import Ruleset
 from remedy.frozen import Frozen
 
@@ -160,8 +161,129 @@ class SwitchUserlandProxy(ActionBase):
     restart: bool = True  # False: the engine runs with the target already, only the file is behind
 
 
+class CreateNetwork(ActionBase):
+    """Create a user-defined bridge network of remedy's; undone by removing it, if nobody else has joined it.
+
+    subnets: one IPv4 and at most one IPv6, each with the gateway that the engine gives it (the first address).
+    """
+
+    kind: Literal["create_network"] = "create_network"
+    name: str
+    internal: bool
+    subnets: tuple[Subnet, ...]
+    labels: dict[str, str]
+
+
+class NetworkMember(Frozen):
+    """A container that joins a network. addresses: fixed ones, empty where the engine chooses."""
+
+    container: str
+    container_id: str
+    aliases: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+
+
+class ConnectNetwork(ActionBase):
+    """Connect running containers to a network, live; undone by disconnecting those that were not on it before.
+
+    The executor compares each container's default routes before and after: one that moved would cut the container's
+    published ports (design facts, "network connect"), and fails the action.
+    """
+
+    kind: Literal["connect_network"] = "connect_network"
+    network: str
+    members: tuple[NetworkMember, ...]
+
+
+class ConfigFile(Frozen):
+    """One file of haproxy's configuration that changes.
+
+    path: as haproxy sees it; original and content: what it is before and after, their `path` that on the host, through
+    which it is written in place. inode and device: of the file that haproxy sees; it is written only while that one is
+    found on the host.
+    """
+
+    path: str
+    original: FileContent
+    content: FileContent
+    device: int
+    inode: int
+
+
+class RewiredServer(Frozen):
+    """A `server` of haproxy's that changes its address.
+
+    proxy/name as in the configuration and the runtime API. host: the container's name or alias, or its address where
+    haproxy cannot ask the engine's DNS. check_port, agent_port: None where they follow the port or stay.
+    """
+
+    proxy: str
+    name: str
+    container: str
+    container_id: str
+    file: str
+    line: int
+    host_before: str
+    port_before: int
+    host: str
+    port: int
+    check_port: int | None = None
+    agent_port: int | None = None
+
+
+class RewireHaproxy(ActionBase):
+    """Lead haproxy's servers to their containers by name, without losing a request.
+
+    Wait until each name resolves and each backend answers from within haproxy's own network namespace; check the
+    candidate with the running image's haproxy -c; runtime API where there is a socket; write in place; reload; wait for
+    the new workers. Undone in the opposite direction with the original bytes.
+
+    container_id None: a service of the host (unit). files empty: the configuration lies in the image, only the
+    runtime API is used. how: whether a reload (master CLI, SIGUSR2 or the unit's own), a restart of the container, or
+    nothing follows the file.
+    """
+
+    kind: Literal["rewire_haproxy"] = "rewire_haproxy"
+    container: str | None
+    container_id: str | None
+    unit: str | None = None
+    network: str
+    files: tuple[ConfigFile, ...]
+    servers: tuple[RewiredServer, ...]
+    runtime_socket: str | None = None
+    how: Literal["reload", "restart", "runtime"] = "reload"
+    master_socket: str | None = None
+
+
+class WriteComposeOverride(ActionBase):
+    """Write the compose file that keeps the services on the network when they are recreated.
+
+    original: what lies there (raw None: nothing). check: the arguments of the compose files to be checked with it,
+    as `docker compose config` takes them; empty where compose would not read the file by itself.
+    """
+
+    kind: Literal["compose_override"] = "compose_override"
+    path: str
+    project: str
+    services: tuple[str, ...]
+    content: FileContent
+    original: FileContent
+    compose_files: tuple[str, ...]
+    working_directory: str
+
+
 Action = Annotated[
-    SetSysctls | SetHairpinMode | WriteRules | RemoveRules | HoldLiveRestore | SwitchUserlandProxy | ReleaseLiveRestore,
+    SetSysctls
+    | SetHairpinMode
+    | WriteRules
+    | RemoveRules
+    | HoldLiveRestore
+    | SwitchUserlandProxy
+    | ReleaseLiveRestore
+    | CreateNetwork
+    | ConnectNetwork
+    | RewireHaproxy
+    | WriteComposeOverride,
     Field(discriminator="kind"),
 ]
 

@@ -5,7 +5,7 @@ An absent key always means: leave this as it is.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -101,6 +101,37 @@ Hairpin = Annotated[
 ]
 
 
+class UserNetworkOptions(SpecModel):
+    """The user_network remedy in detail; `user_network: NAME` is {name: NAME}."""
+
+    name: str = Field(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$",
+        description="the network: an existing user-defined bridge network, or a new one that remedy makes",
+    )
+    subnet: IPv4Network | None = Field(default=None, description="of a new network; else one that is free is chosen")
+    subnet6: IPv6Network | None = Field(default=None, description="gives a new network IPv6")
+    restart_load_balancer: StrictBool = Field(
+        default=False, description="a haproxy that cannot be reloaded may be restarted: its connections are cut"
+    )
+
+
+def _user_network_form(value: object) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    return "UserNetworkOptions" if isinstance(value, dict | UserNetworkOptions) else None
+
+
+NetworkName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$")]
+UserNetwork = Annotated[
+    Annotated[NetworkName, Tag("name")] | Annotated[UserNetworkOptions, Tag("UserNetworkOptions")],
+    Discriminator(
+        _user_network_form,
+        custom_error_type="form",
+        custom_error_message="expected a network's name or a mapping with the keys name, subnet ...",
+    ),
+]
+
+
 def _not_in_this_version(value: object) -> object:
     if value is None or value is False:
         return value
@@ -119,7 +150,9 @@ class Remedies(SpecModel):
     hairpin: Hairpin | None = Field(
         default=None, description="own DNAT ahead of the engine's, without a restart of the engine"
     )
-    user_network: NotYet = Field(default=None, description="not in this version")
+    user_network: UserNetwork | None = Field(
+        default=None, description="the load balancer and the backends on one user-defined network, servers by name"
+    )
     notrack: NotYet = Field(default=None, description="not in this version")
     conntrack: NotYet = Field(default=None, description="not in this version")
 
@@ -129,6 +162,13 @@ class Remedies(SpecModel):
         if isinstance(self.hairpin, HairpinOptions):
             return self.hairpin
         return HairpinOptions() if self.hairpin else None
+
+    @property
+    def user_network_options(self) -> UserNetworkOptions | None:
+        """The user_network remedy's options, None when it is not wanted."""
+        if isinstance(self.user_network, str):
+            return UserNetworkOptions(name=self.user_network)
+        return self.user_network
 
 
 class HostPort(SpecModel):
