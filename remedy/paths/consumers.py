@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from remedy.facts.model import Address, Connection, Container, HaproxyFacts, HostFacts, Protocol
+from remedy.facts.model import Address, Connection, Container, HaproxyFacts, HaproxyServer, HostFacts, Protocol
 from remedy.paths.published import PublishedPort, container_by_address, host_addresses
 from remedy.spec.models import HostPort, Spec
 
@@ -109,7 +109,7 @@ def _haproxy_servers(host: _Host, haproxy: HaproxyFacts, client: Container | str
     for server in haproxy.servers:
         if server.port is None:
             continue
-        for address in dict.fromkeys((*server.addresses, *_addresses_of(server.host, client))):
+        for address in server_addresses(server, None if isinstance(client, str) else client):
             evidence = f"server {server.proxy}/{server.name} at {server.file}:{server.line}"
             to = HostPort(address=address, port=server.port)
             consumer = host.consumer(client, to, evidence)
@@ -117,16 +117,24 @@ def _haproxy_servers(host: _Host, haproxy: HaproxyFacts, client: Container | str
                 yield consumer
 
 
-def _addresses_of(name: str, client: Container | str) -> tuple[Address, ...]:
+def server_addresses(server: HaproxyServer, container: Container | None) -> tuple[Address, ...]:
+    """The addresses that a server's host means to its haproxy (container None: one of the host), each once.
+
+    A number is itself; a name is what /etc/hosts, or the container's extra_hosts, say. () for any other name.
+    """
+    return tuple(dict.fromkeys((*server.addresses, *_addresses_of(server.host, container))))
+
+
+def _addresses_of(name: str, container: Container | None) -> tuple[Address, ...]:
     try:
         return (ip_address(name),)
     except ValueError:
         pass  # a name
     if name == "localhost":
         return (IPv4Address("127.0.0.1"), IPv6Address("::1"))
-    if isinstance(client, str):
+    if container is None:
         return ()
-    pairs = (entry.partition(":") for entry in client.extra_hosts)
+    pairs = (entry.partition(":") for entry in container.extra_hosts)
     return tuple(_parsed(address for host, _, address in pairs if host == name))
 
 

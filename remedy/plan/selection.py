@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from remedy.errors import SpecError
-from remedy.facts.model import Container, HostFacts
+from remedy.facts.model import Container, HostFacts, Protocol
 from remedy.paths.consumers import EXTERNAL, HOST
 from remedy.paths.published import PublishedPort
 from remedy.spec.models import Backend, ServiceRef, Spec, UnitRef
@@ -16,11 +16,21 @@ SERVICE_LABEL = "com.docker.compose.service"
 
 
 @dataclass(frozen=True, slots=True)
+class BackendContainer:
+    """A container of the spec's backends and the port that it serves, published or not."""
+
+    container: Container
+    port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
 class Selected:
     """The spec resolved: load_balancer None when there is none or it is a unit of the host."""
 
     load_balancer: Container | None
     load_balancer_unit: str | None
+    backends: tuple[BackendContainer, ...]
     backend_ports: tuple[PublishedPort, ...]
 
 
@@ -29,6 +39,7 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
     balancer, unit = _load_balancer(spec, facts)
     _check_probes(spec, facts)
     seen: dict[tuple[str, int, str], int] = {}
+    backends: list[BackendContainer] = []
     chosen: list[PublishedPort] = []
     for index, backend in enumerate(spec.backends):
         for container in _containers_of(backend, index, facts):
@@ -41,6 +52,7 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
                     next_step="remove it from one of the two",
                 )
             seen[key] = index
+            backends.append(BackendContainer(container, backend.port, backend.protocol))
             chosen += [
                 port
                 for port in ports
@@ -48,7 +60,7 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
                 and port.to_port == backend.port
                 and port.protocol == backend.protocol
             ]
-    return Selected(balancer, unit, tuple(chosen))
+    return Selected(balancer, unit, tuple(backends), tuple(chosen))
 
 
 def _check_probes(spec: Spec, facts: HostFacts) -> None:

@@ -1,0 +1,1 @@
+"""haproxy's servers led to their containers by name, on a network that both are on."""
