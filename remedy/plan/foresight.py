@@ -30,6 +30,7 @@ from remedy.plan.model import (
     WriteComposeOverride,
     WriteRules,
 )
+from remedy.plan.rewiring.moved import with_rewired_servers
 
 
 def facts_after(facts: HostFacts, actions: Sequence[Action]) -> HostFacts:
@@ -65,7 +66,9 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return _with_live_restore(_with_daemon_json(facts, action.final), on=action.effective_after)
         case SwitchUserlandProxy():
             return _switched(facts, action)
-        case CreateNetwork() | ConnectNetwork() | RewireHaproxy() | WriteComposeOverride():
+        case RewireHaproxy():
+            return with_rewired_servers(facts, action)
+        case CreateNetwork() | ConnectNetwork() | WriteComposeOverride():
             return facts
 
 

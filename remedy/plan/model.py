@@ -215,6 +215,7 @@ class RewiredServer(Frozen):
 
     proxy/name as in the configuration and the runtime API. host: the container's name or alias, or its address where
     haproxy cannot ask the engine's DNS. check_port, agent_port: None where they follow the port or stay.
+    is_template: a `server-template`, whose host is a name for several containers; the runtime API has no such server.
     """
 
     proxy: str
@@ -229,6 +230,7 @@ class RewiredServer(Frozen):
     port: int
     check_port: int | None = None
     agent_port: int | None = None
+    is_template: bool = False
 
 
 class RewireHaproxy(ActionBase):
@@ -240,7 +242,7 @@ class RewireHaproxy(ActionBase):
 
     container_id None: a service of the host (unit). files empty: the configuration lies in the image, only the
     runtime API is used. how: whether a reload (master CLI, SIGUSR2 or the unit's own), a restart of the container, or
-    nothing follows the file.
+    nothing follows the file. moved: ADDRESS:PORTs that this haproxy does not connect to any more.
     """
 
     kind: Literal["rewire_haproxy"] = "rewire_haproxy"
@@ -253,6 +255,7 @@ class RewireHaproxy(ActionBase):
     runtime_socket: str | None = None
     how: Literal["reload", "restart", "runtime"] = "reload"
     master_socket: str | None = None
+    moved: tuple[str, ...] = ()
 
 
 class WriteComposeOverride(ActionBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 from remedy.errors import RefusedError
@@ -13,7 +13,8 @@ from remedy.paths.consumers import Consumer
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import Datapath
 from remedy.plan.foresight import facts_after, facts_after_each
-from remedy.plan.model import Action, PathChange, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import Action, PathChange, RewireHaproxy, SwitchUserlandProxy, WriteRules
+from remedy.plan.rewiring.moved import destination, rewiring_of
 from remedy.spec.models import HostPort
 
 MOST_BUNDLES_TO_ORDER = 4
@@ -49,9 +50,9 @@ class Outlook:
         return self.later.connect(source, to).reachable is False
 
 
-def path_change(consumer: Consumer, outlook: Outlook) -> PathChange:
-    """One consumer's connection before and after."""
-    before, after = _connect(outlook.today, consumer), _connect(outlook.later, consumer)
+def path_change(consumer: Consumer, outlook: Outlook, rewiring: RewireHaproxy | None = None) -> PathChange:
+    """One consumer's connection before and after. rewiring: what leads it elsewhere."""
+    before, after = _connect(outlook.today, consumer), _connect_later(consumer, outlook.later, rewiring)
     return PathChange(
         from_=consumer.name,
         to=str(consumer.to),
@@ -99,6 +100,8 @@ def losses_on_the_way(
     """Known consumers that work today, and would not in the state that one of the actions leaves."""
     working = [consumer for consumer in consumers if _connect(today, consumer).reachable]
     for action, state in facts_after_each(facts, actions):
+        if isinstance(action, RewireHaproxy):
+            working = [consumer for consumer in working if rewiring_of(consumer, (action,)) is None]
         if action is not actions[-1] and not isinstance(action, SwitchUserlandProxy | WriteRules):
             continue  # files, marks and modes by themselves lead nobody elsewhere
         path = Datapath(state)
@@ -106,6 +109,11 @@ def losses_on_the_way(
             verdict = _connect(path, consumer)
             if verdict.reachable is False:
                 yield action, consumer, verdict
+
+
+def _connect_later(consumer: Consumer, path: Datapath, rewiring: RewireHaproxy | None) -> Verdict:
+    elsewhere = None if rewiring is None else destination(rewiring, consumer, path.facts)
+    return _connect(path, consumer if elsewhere is None else replace(consumer, to=elsewhere))
 
 
 def _connect(path: Datapath, consumer: Consumer) -> Verdict:

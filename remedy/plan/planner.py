@@ -10,6 +10,7 @@ from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.paths.consumers import known_consumers
 from remedy.paths.published import published_ports
+from remedy.paths.walk import Datapath
 from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.hairpin import hairpin_actions, has_rules
 from remedy.plan.lost_consumers import lost_consumers
@@ -24,6 +25,8 @@ from remedy.plan.refusals import (
     proxy_is_configured,
     unread_refusals,
 )
+from remedy.plan.rewiring.bundle import plan_rewiring
+from remedy.plan.rewiring.moved import is_probed, rewiring_of
 from remedy.plan.selection import Selected, select
 from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
 from remedy.plan.warnings import accept_warnings, file_warnings, proxy_off_warnings, unknown_path_warnings
@@ -42,11 +45,14 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     wants_proxy = _wanted_proxy(spec, facts)
     hairpin = _wanted_hairpin(spec, facts, selected, wants_proxy)
     consumers = known_consumers(facts, spec, ports)
-    bundles: list[tuple[Action, ...]] = []
-    refusals: list[Refusal] = []
+    # First, because who is led elsewhere by it is not cut off by what comes after.
+    rewiring = plan_rewiring(spec, facts, selected, ports, Datapath(facts))
+    bundles: list[tuple[Action, ...]] = [rewiring.actions]
+    refusals: list[Refusal] = [*rewiring.refusals]
     if wants_proxy is not None:
-        refusals += engine_refusals(facts, spec)
-        if not refusals or facts.daemon_json.problem is None:
+        against = tuple(engine_refusals(facts, spec))
+        refusals += against
+        if not against or facts.daemon_json.problem is None:
             change = ProxyChange(facts, ports, wants_proxy, live_restore_obstacle(facts) is None)
             bundles.append(userland_proxy_actions(change))
     if hairpin is not None:
@@ -58,14 +64,16 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         bundles.append(own)
     actions = each_once(in_safe_order(facts, bundles, consumers))
     outlook = Outlook.of(facts, actions)
-    paths = tuple(path_change(consumer, outlook) for consumer in consumers)
+    moved = {c: r for c in consumers if not is_probed(c, spec) and (r := rewiring_of(c, actions)) is not None}
+    paths = tuple(path_change(consumer, outlook, moved.get(consumer)) for consumer in consumers)
     refusals += lost_consumers(spec, facts, consumers, paths)
-    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths)]
+    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings]
     if wants_proxy is False:
         warnings += proxy_off_warnings(facts, ports, paths, outlook)
     if wants_proxy is not None:
         warnings += file_warnings(facts)
     warnings += _about_hairpin(spec, facts, hairpin, selected)
+    staying = [c for c in consumers if c not in moved or outlook.works_always(c.source, c.to)]
     basis = basis_of(facts)
     return Plan(
         remedy_version=__version__,
@@ -76,7 +84,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         paths=paths,
         refusals=tuple(refusals),
         warnings=tuple(warnings),
-        probes=merged(known_probes(spec, consumers), port_probes(ports, outlook)),
+        probes=merged(known_probes(spec, staying), port_probes(ports, outlook)),
         confirm_within_seconds=_seconds(spec.policy.confirm_within),
         socket=facts.engine.socket,
         daemon_json_path=facts.daemon_json.path,

@@ -49,23 +49,22 @@ class LeftAlone:
 class Mapper:
     """Asks the datapath where the servers of one haproxy lead."""
 
-    def __init__(
-        self, path: Datapath, haproxy: Container, ports: Iterable[PublishedPort], names: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        """names: what the engine's DNS answers to on the network, in lower case -> ids of the containers."""
+    def __init__(self, path: Datapath, haproxy: Container, ports: Iterable[PublishedPort]) -> None:
         self._path = path
         self._haproxy = haproxy
-        self._names = names
         self._containers = container_by_address(path.facts)
         self._ports: dict[tuple[str, int], list[PublishedPort]] = {}
         for port in ports:
             self._ports.setdefault((port.container.name, port.port), []).append(port)
 
-    def lead(self, server: HaproxyServer) -> Led | ByName | LeftAlone:
-        """Where the server leads."""
+    def lead(self, server: HaproxyServer, names: Mapping[str, tuple[str, ...]]) -> Led | ByName | LeftAlone:
+        """Where the server leads.
+
+        names: what the engine's DNS answers to on the network, in lower case -> ids of the containers.
+        """
         addresses = server_addresses(server, self._haproxy)
-        if not addresses and server.host.lower() in self._names:
-            return ByName(server, self._names[server.host.lower()])
+        if not addresses and server.host.lower() in names:
+            return ByName(server, names[server.host.lower()])
         if server.port is None:
             return LeftAlone(server, "it has no port of its own: it uses the one that the client asked for")
         if not addresses:
