@@ -12,7 +12,15 @@ from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.ruleset import Redirect
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
-from remedy.plan.model import Action, ReleaseLiveRestore, RemoveRules, SetHairpinMode, SetSysctls, SwitchUserlandProxy
+from remedy.plan.model import (
+    Action,
+    ReleaseLiveRestore,
+    RemoveRules,
+    RewireHaproxy,
+    SetHairpinMode,
+    SetSysctls,
+    SwitchUserlandProxy,
+)
 from remedy.plan.model import WriteRules as WriteRulesPlan
 from remedy.plan.refusals import proxy_is_configured
 from remedy.spec.models import Spec
@@ -62,6 +70,8 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
             yield from _sysctls(action, facts)
         elif isinstance(action, SetHairpinMode):
             yield from _hairpin_mode(action, facts)
+        elif isinstance(action, RewireHaproxy):
+            yield from _haproxy(action, facts)
     if switched is not None:
         yield from _userland_proxy(switched, _final_bytes(actions), facts)
 
@@ -120,6 +130,29 @@ def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
                 expected="on",
                 found="off",
                 next_step="remedy plan",
+            )
+
+
+def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:
+    """The file as haproxy sees it now: also after the container was made again, with another process."""
+    names = {container.id: container.name for container in facts.containers}
+    seen = {
+        file.path: file.raw
+        for haproxy in facts.haproxies
+        if names.get(haproxy.container_id or "") == action.container
+        for file in haproxy.files
+    }
+    for file in action.files:
+        if file.path in seen and seen[file.path] != file.content.raw:
+            is_back = seen[file.path] == file.original.raw
+            yield Drift(
+                what="haproxy's configuration was edited since remedy wrote it",
+                where=file.content.path,
+                expected="the bytes that remedy left",
+                found="the bytes from before" if is_back else "other bytes",
+                next_step="remedy plan, to lead the servers there again"
+                if is_back
+                else "nothing, if the edit is yours: `remedy rollback` will ask for --force",
             )
 
 

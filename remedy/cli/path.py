@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
 
 app = command_app()
 
+
+class NamePort(NamedTuple):
+    """A container's name and a port."""
+
+    name: str
+    port: int
+
+
 EXAMPLES = """
 remedy path dev1-haproxy-1 172.17.0.1:5001
 remedy path dev1-haproxy-1 172.17.0.1:5001 --after   # and once the plan is applied
+remedy path dev1-haproxy-1 dev1-api-1:8080            # by name, as the engine's DNS answers it
 remedy path host [::1]:5001
 remedy path external 192.0.2.10:443 --client 198.51.100.7
 remedy path container:host 10.0.0.5:53/udp           # the container that is called host
@@ -30,7 +40,7 @@ remedy path web-1 172.17.0.1:5001 --facts web1.facts.json --format json | jq .vi
 def path(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="FROM", help="a container's name, host, or external")],
-    to: Annotated[str, typer.Argument(metavar="TO", help="ADDRESS:PORT[/udp|/sctp]; localhost is 127.0.0.1")],
+    to: Annotated[str, typer.Argument(metavar="TO", help="ADDRESS:PORT[/udp|/sctp], or a container's NAME:PORT")],
     after: Annotated[
         bool, typer.Option("--after", help="also how it travels once the plan of remedy.yaml is applied")
     ] = False,
@@ -45,7 +55,7 @@ def path(
     Nothing is sent. A rule that remedy does not know makes the answer unknown, never a guess. The exit code is 0
     whatever the answer.
     """
-    target, address = _target(to), _client_address(client, source)
+    target, address = _read_target(to), _client_address(client, source)
     session = Session(context)
     spec = session.spec() if after else None  # what is wrong in it is said before the host is looked at
     facts = session.facts()
@@ -57,16 +67,28 @@ def path(
     session.show("path", described)
 
 
-def _travels(facts: HostFacts, source: str, to: HostPort, client: Address | None) -> dict[str, Any]:
+def _travels(facts: HostFacts, source: str, to: HostPort | NamePort, client: Address | None) -> dict[str, Any]:
+    from remedy.paths.names import addresses_of_name, unresolved
     from remedy.paths.walk import Datapath
+    from remedy.spec.models import HostPort
 
+    if isinstance(to, NamePort):
+        found = addresses_of_name(facts, source, to.name)
+        if not found:
+            return unresolved(source, to.name, to.port).model_dump(mode="json", by_alias=True)
+        to = HostPort(address=found[0], port=to.port)
     verdict = Datapath(facts).connect(source, to, client_address=client)
     return verdict.model_dump(mode="json", by_alias=True)
 
 
-def _target(text: str) -> HostPort:
+def _read_target(text: str) -> HostPort | NamePort:
     from remedy.spec.models import HostPort
 
+    name, _, port = text.rpartition(":")
+    # Only what begins with a letter: 10.0.0:80 is a slip of the pen, no name.
+    is_name = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]*", name) is not None and name != "localhost"
+    if is_name and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        return NamePort(name, int(port))
     try:
         return HostPort.parse(text)
     except ValueError as error:

@@ -64,8 +64,8 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         bundles.append(own)
     actions = each_once(in_safe_order(facts, bundles, consumers))
     outlook = Outlook.of(facts, actions)
-    moved = {c: r for c in consumers if not is_probed(c, spec) and (r := rewiring_of(c, actions)) is not None}
-    paths = tuple(path_change(consumer, outlook, moved.get(consumer)) for consumer in consumers)
+    moved = [None if is_probed(consumer, spec) else rewiring_of(consumer, actions) for consumer in consumers]
+    paths = tuple(path_change(consumer, outlook, new) for consumer, new in zip(consumers, moved, strict=True))
     refusals += lost_consumers(spec, facts, consumers, paths)
     warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings]
     if wants_proxy is False:
@@ -73,7 +73,9 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     if wants_proxy is not None:
         warnings += file_warnings(facts)
     warnings += _about_hairpin(spec, facts, hairpin, selected)
-    staying = [c for c in consumers if c not in moved or outlook.works_always(c.source, c.to)]
+    staying = [
+        c for c, new in zip(consumers, moved, strict=True) if new is None or outlook.works_always(c.source, c.to)
+    ]
     basis = basis_of(facts)
     return Plan(
         remedy_version=__version__,

@@ -27,6 +27,10 @@ def details_of(action: dict[str, Any]) -> list[list[Cell]]:
             rows = _redirects(action["ruleset"]["redirects"], ("+", "green"))
         case "remove_rules":
             rows = [row[:-1] for row in _redirects(action["ruleset"]["redirects"], ("-", "red"))]
+        case "connect_network":
+            rows = [_member(member) for member in action["members"]]
+        case "rewire_haproxy":
+            rows = [_server(server) for server in action["servers"]]
     if len(rows) <= MAX_ROWS:
         return rows
     left = f"... and {len(rows) - MAX_ROWS} more (--format json has them all)"
@@ -39,6 +43,22 @@ def _sysctl(name: str, action: dict[str, Any]) -> list[Cell]:
 
 def _hairpin_port(port: dict[str, Any]) -> list[Cell]:
     return [port["bridge"], port["interface"], port["container"], "on" if port["previous"] else "off", "→ on"]
+
+
+def _member(member: dict[str, Any]) -> list[Cell]:
+    aliases = ", ".join(member["aliases"])
+    return [("+", "green"), member["container"], (f"also called {aliases}" if aliases else "", "dim")]
+
+
+def _server(server: dict[str, Any]) -> list[Cell]:
+    before = f"[{server['host_before']}]" if ":" in server["host_before"] else server["host_before"]
+    return [
+        ("~", "yellow"),
+        f"{server['proxy']}/{server['name']}",
+        f"{before}:{server['port_before']}",
+        f"→ {server['host']}:{server['port']}",
+        (f"{server['file']}:{server['line']}", "dim"),
+    ]
 
 
 def _redirects(redirects: list[dict[str, Any]], symbol: Cell) -> list[list[Cell]]:

@@ -12,7 +12,12 @@ from remedy.cli.views.filediff import FileHistory
 from remedy.cli.views.layout import Page, count, seconds
 
 MAX_PATHS = 40
-_SYMBOLS = {"write_rules": ("+", "green"), "remove_rules": ("-", "red")}
+_SYMBOLS = {
+    "write_rules": ("+", "green"),
+    "remove_rules": ("-", "red"),
+    "create_network": ("+", "green"),
+    "connect_network": ("+", "green"),
+}
 _COSTS = {
     "none": ("none", "green"),
     "reload": ("a reload, nothing is lost", "green"),

@@ -73,7 +73,7 @@ def _with_network(
     led = [a for a in answers if isinstance(a, Led) and a.target.container.id in wanted]
     by_name = [a for a in answers if isinstance(a, ByName)]
     alone = [*_not_led(answers, wanted)]
-    edited = rewire_action(spec, facts, balanced, led, network, options)
+    edited = rewire_action(spec, balanced, led, network, options)
     joining = network.actions if edited.is_possible and (led or by_name) else ()
     overrides, stay = (
         plan_overrides(facts, network.name, (balancer, *members), network.service_aliases)

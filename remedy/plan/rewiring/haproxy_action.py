@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from remedy.errors import RemedyError
-from remedy.facts.model import Container, HaproxyFacts, HaproxyFile, HostFacts
-from remedy.haproxy_cfg.edit import ResolversSection, ServerEdit, edit_config
-from remedy.haproxy_cfg.servers import ServerLine, read_servers
-from remedy.haproxy_cfg.traits import Traits, read_traits
+from remedy.facts.model import Container, HaproxyFacts, HaproxyFile
+from remedy.haproxy_cfg.servers import read_servers
+from remedy.haproxy_cfg.traits import read_traits
 from remedy.plan.model import (
     Action,
     ConfigFile,
     Disruption,
-    FileContent,
     PlanWarning,
     Refusal,
-    RewiredServer,
     RewireHaproxy,
 )
 from remedy.plan.rewiring.consequences import consequences
+from remedy.plan.rewiring.edits import Change, change_of, moved_addresses, written_files
 from remedy.plan.rewiring.mapping import Led, LeftAlone
 from remedy.plan.rewiring.obstacles import cannot_reload, config_in_image, file_refusal, pinned_servers
 from remedy.plan.user_network import NetworkPlan
-from remedy.spec.models import HostPort, Spec, UserNetworkOptions
+from remedy.spec.models import Spec, UserNetworkOptions
 
-RESOLVERS = "remedy"
-# After a container is made anew its name may be unknown for a moment, and haproxy must start all the same.
-INIT_ADDR = "last,libc,none"
-# `last` is the address in the server-state file, which is the one before the change.
-INIT_ADDR_WITH_STATE_FILE = "libc,none"
+How = Literal["reload", "restart", "runtime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +43,8 @@ class Edited:
         return not self.refusals
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One server's edit."""
-
-    led: Led
-    line: ServerLine
-    edit: ServerEdit
-    rewired: RewiredServer
-
-
 def rewire_action(
     spec: Spec,
-    facts: HostFacts,
     balanced: tuple[Container, HaproxyFacts],
     led: Sequence[Led],
     network: NetworkPlan,
@@ -73,13 +57,9 @@ def rewire_action(
     texts = [(file.path, file.raw) for file in haproxy.files]
     traits = read_traits(texts, {})
     lines = {(line.file, line.line): line for line in read_servers(texts, {})}
-    changes: list[_Change] = []
-    alone: list[LeftAlone] = []
-    for item in led:
-        line = lines.get((item.server.file, item.server.line))
-        change = LeftAlone(item.server, "its line was not understood") if line is None else None
-        made = change or _change(item, line, traits, network)  # type: ignore[arg-type]
-        (alone if isinstance(made, LeftAlone) else changes).append(made)  # type: ignore[arg-type]
+    made = [change_of(item, lines.get((item.server.file, item.server.line)), traits, network) for item in led]
+    changes = [item for item in made if isinstance(item, Change)]
+    alone = [item for item in made if isinstance(item, LeftAlone)]
     if not changes:
         return Edited(left_alone=tuple(alone))
     touched = {change.edit.file for change in changes}
@@ -88,69 +68,17 @@ def rewire_action(
     how, in_image, obstacle = _how(balancer, haproxy, files, spec, options)
     refusals += obstacle
     try:
-        written = _written(files, changes, traits)
+        written = written_files(files, changes, traits)
     except RemedyError as error:
         refusals.append(_not_editable(error))
         written = ()
     if refusals:
         return Edited(refusals=tuple(refusals), left_alone=tuple(alone))
-    moved = _moved(haproxy, changes)
+    moved = moved_addresses(haproxy, changes)
     action = _action(balanced, network, () if in_image else written, changes, how, moved)
     told = consequences(haproxy, traits, [c.line for c in changes], how)
     inside = [_to_write_by_hand(written, balancer)] if in_image else []
     return Edited((action,), (), (*told, *inside), tuple(alone))
-
-
-def _change(led: Led, line: ServerLine, traits: Traits, network: NetworkPlan) -> _Change | LeftAlone:
-    container, target = led.target.container, led.target
-    host = network.names.get(container.id, container.name)
-    if line.is_template:
-        labels = container.labels
-        service = (labels.get("com.docker.compose.project", ""), labels.get("com.docker.compose.service", ""))
-        if service not in network.service_aliases:
-            return LeftAlone(led.server, "a server-template needs a name for several containers: a compose service's")
-        host = network.service_aliases[service]
-    if line.resolvers is not None and line.resolvers != traits.fitting_resolvers:
-        return LeftAlone(led.server, f"it asks the resolvers {line.resolvers}, which are not the engine's DNS")
-    agent_port = None
-    if line.agent_check and line.agent_port is not None and line.agent_addr is None:
-        return LeftAlone(led.server, f"its agent-port {line.agent_port} is one of the host's, not the container's")
-    init_addr = INIT_ADDR_WITH_STATE_FILE if traits.uses_server_state_file else INIT_ADDR
-    edit = ServerEdit(
-        file=line.file,
-        line=line.line,
-        host=host,
-        port=target.port,
-        check_port=target.check_port,
-        agent_port=agent_port,
-        resolvers=None if line.resolvers is not None else traits.fitting_resolvers or _new_resolvers(traits),
-        init_addr=None if line.init_addr is not None else init_addr,
-        resolve_prefer=None if line.resolve_prefer is not None else network.resolve_prefer,
-    )
-    rewired = RewiredServer(
-        proxy=led.server.proxy,
-        name=led.server.name,
-        container=container.name,
-        container_id=container.id,
-        file=line.file,
-        line=line.line,
-        host_before=led.server.host,
-        port_before=led.server.port or target.port,
-        host=host,
-        port=target.port,
-        check_port=target.check_port,
-        is_template=line.is_template,
-    )
-    return _Change(led, line, edit, rewired)
-
-
-def _new_resolvers(traits: Traits) -> str:
-    """A name for the section that is added: `remedy`, unless somebody has one of that name."""
-    name, number = RESOLVERS, 1
-    while name in traits.resolvers_names:
-        number += 1
-        name = f"{RESOLVERS}-{number}"
-    return name
 
 
 def _how(
@@ -159,7 +87,7 @@ def _how(
     files: Sequence[HaproxyFile],
     spec: Spec,
     options: UserNetworkOptions,
-) -> tuple[str, bool, list[Refusal]]:
+) -> tuple[How, bool, list[Refusal]]:
     """How haproxy takes it up, whether the file is the image's own, and what forbids it."""
     inside = next((file.path for file in files if file.host_path is None), None)
     has_api = any(socket.level == "admin" for socket in haproxy.sockets)
@@ -178,56 +106,12 @@ def _how(
     return "runtime", False, pinned
 
 
-def _written(files: Sequence[HaproxyFile], changes: Sequence[_Change], traits: Traits) -> tuple[ConfigFile, ...]:
-    """The files as they will be; the resolvers section goes into the first. Raises ConfigEditError."""
-    new = next((c.edit.resolvers for c in changes if c.edit.resolvers not in (None, traits.fitting_resolvers)), None)
-    found = []
-    for file in files:
-        section = ResolversSection(new) if new is not None and file is files[0] else None
-        content = edit_config(file.raw, [c.edit for c in changes if c.edit.file == file.path], section)
-        found.append(_config_file(file, content))
-    return tuple(found)
-
-
-def _config_file(file: HaproxyFile, content: bytes) -> ConfigFile:
-    path = file.host_path or file.path
-    original = FileContent(path=path, raw=file.raw, mode=file.mode, uid=file.uid, gid=file.gid)
-    return ConfigFile(
-        path=file.path,
-        original=original,
-        content=original.model_copy(update={"raw": content}),
-        device=file.device,
-        inode=file.inode,
-    )
-
-
-def _moved(haproxy: HaproxyFacts, changes: Sequence[_Change]) -> tuple[str, ...]:
-    """Addresses and ports that none of this haproxy's servers uses any more."""
-    edited = {(change.edit.file, change.edit.line) for change in changes}
-    kept = {
-        str(HostPort(address=address, port=server.port))
-        for server in haproxy.servers
-        if (server.file, server.line) not in edited and server.port is not None
-        for address in server.addresses
-    } | {
-        f"{server.host}:{server.port}" for server in haproxy.servers if (server.file, server.line) not in edited
-    }
-    gone = dict.fromkeys(
-        str(HostPort(address=address, port=port))
-        for change in changes
-        for address in change.led.target.addresses
-        for port in (change.led.server.port, change.led.server.check_port)
-        if port is not None
-    )
-    return tuple(place for place in gone if place not in kept)
-
-
 def _action(
     balanced: tuple[Container, HaproxyFacts],
     network: NetworkPlan,
     files: tuple[ConfigFile, ...],
-    changes: Sequence[_Change],
-    how: str,
+    changes: Sequence[Change],
+    how: How,
     moved: tuple[str, ...],
 ) -> RewireHaproxy:
     balancer, haproxy = balanced
@@ -249,13 +133,13 @@ def _action(
         files=files,
         servers=servers,
         runtime_socket=socket,
-        how=how,  # type: ignore[arg-type]
+        how=how,
         master_socket=haproxy.master_socket,
         moved=moved,
     )
 
 
-def _disruption(balancer: Container, haproxy: HaproxyFacts, how: str) -> Disruption:
+def _disruption(balancer: Container, haproxy: HaproxyFacts, how: How) -> Disruption:
     if how == "restart":
         return Disruption(level="connections", containers=(balancer.name,), what="haproxy is restarted")
     if how == "runtime":

@@ -75,8 +75,8 @@ class Mapper:
         if not places:
             return LeftAlone(server, f"{server.host}:{server.port} leads to no container of this host")
         if len(places) > 1:
-            names = ", ".join(f"{container.name}:{port}" for container, port in places.values())
-            return LeftAlone(server, f"{server.host}:{server.port} leads to more than one container: {names}")
+            several = ", ".join(f"{container.name}:{port}" for container, port in places.values())
+            return LeftAlone(server, f"{server.host}:{server.port} leads to more than one container: {several}")
         container, port = next(iter(places.values()))
         return self._with_check(server, container, port, tuple(reached))
 

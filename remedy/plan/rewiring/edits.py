@@ -1,0 +1,127 @@
+"""Which words of haproxy's configuration change for the servers that are led to their containers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from remedy.facts.model import HaproxyFacts, HaproxyFile
+from remedy.haproxy_cfg.edit import ResolversSection, ServerEdit, edit_config
+from remedy.haproxy_cfg.servers import ServerLine
+from remedy.haproxy_cfg.traits import Traits
+from remedy.plan.model import ConfigFile, FileContent, RewiredServer
+from remedy.plan.rewiring.mapping import Led, LeftAlone
+from remedy.plan.user_network import NetworkPlan
+from remedy.spec.models import HostPort
+
+RESOLVERS = "remedy"
+# After a container is made anew its name may be unknown for a moment, and haproxy must start all the same.
+INIT_ADDR = "last,libc,none"
+# `last` is the address in the server-state file, which is the one before the change.
+INIT_ADDR_WITH_STATE_FILE = "libc,none"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One server's edit, and what it comes to."""
+
+    led: Led
+    line: ServerLine
+    edit: ServerEdit
+    rewired: RewiredServer
+
+
+def change_of(led: Led, line: ServerLine | None, traits: Traits, network: NetworkPlan) -> Change | LeftAlone:
+    """The edit of one server's line, or why it is left alone. line None: it was not understood."""
+    if line is None:
+        return LeftAlone(led.server, "its line was not understood")
+    container, target = led.target.container, led.target
+    host = network.names.get(container.id, container.name)
+    if line.is_template:
+        labels = container.labels
+        service = (labels.get("com.docker.compose.project", ""), labels.get("com.docker.compose.service", ""))
+        if service not in network.service_aliases:
+            return LeftAlone(led.server, "a server-template needs a name for several containers: a compose service's")
+        host = network.service_aliases[service]
+    if line.resolvers is not None and line.resolvers != traits.fitting_resolvers:
+        return LeftAlone(led.server, f"it asks the resolvers {line.resolvers}, which are not the engine's DNS")
+    if line.agent_check and line.agent_port is not None and line.agent_addr is None:
+        return LeftAlone(led.server, f"its agent-port {line.agent_port} is one of the host's, not the container's")
+    init_addr = INIT_ADDR_WITH_STATE_FILE if traits.uses_server_state_file else INIT_ADDR
+    edit = ServerEdit(
+        file=line.file,
+        line=line.line,
+        host=host,
+        port=target.port,
+        check_port=target.check_port,
+        agent_port=None,
+        resolvers=None if line.resolvers is not None else traits.fitting_resolvers or _new_resolvers(traits),
+        init_addr=None if line.init_addr is not None else init_addr,
+        resolve_prefer=None if line.resolve_prefer is not None else network.resolve_prefer,
+    )
+    rewired = RewiredServer(
+        proxy=led.server.proxy,
+        name=led.server.name,
+        container=container.name,
+        container_id=container.id,
+        file=line.file,
+        line=line.line,
+        host_before=led.server.host,
+        port_before=led.server.port or target.port,
+        host=host,
+        port=target.port,
+        check_port=target.check_port,
+        is_template=line.is_template,
+    )
+    return Change(led, line, edit, rewired)
+
+
+def _new_resolvers(traits: Traits) -> str:
+    """A name for the section that is added: `remedy`, unless somebody has one of that name."""
+    name, number = RESOLVERS, 1
+    while name in traits.resolvers_names:
+        number += 1
+        name = f"{RESOLVERS}-{number}"
+    return name
+
+
+def written_files(files: Sequence[HaproxyFile], changes: Sequence[Change], traits: Traits) -> tuple[ConfigFile, ...]:
+    """The files as they will be; the resolvers section goes into the first. Raises ConfigEditError."""
+    new = next((c.edit.resolvers for c in changes if c.edit.resolvers not in (None, traits.fitting_resolvers)), None)
+    found = []
+    for file in files:
+        section = ResolversSection(new) if new is not None and file is files[0] else None
+        content = edit_config(file.raw, [c.edit for c in changes if c.edit.file == file.path], section)
+        found.append(_config_file(file, content))
+    return tuple(found)
+
+
+def _config_file(file: HaproxyFile, content: bytes) -> ConfigFile:
+    path = file.host_path or file.path
+    original = FileContent(path=path, raw=file.raw, mode=file.mode, uid=file.uid, gid=file.gid)
+    return ConfigFile(
+        path=file.path,
+        original=original,
+        content=original.model_copy(update={"raw": content}),
+        device=file.device,
+        inode=file.inode,
+    )
+
+
+def moved_addresses(haproxy: HaproxyFacts, changes: Sequence[Change]) -> tuple[str, ...]:
+    """Addresses and ports that none of this haproxy's servers uses any more."""
+    edited = {(change.edit.file, change.edit.line) for change in changes}
+    kept = {
+        str(HostPort(address=address, port=server.port))
+        for server in haproxy.servers
+        if (server.file, server.line) not in edited and server.port is not None
+        for address in server.addresses
+    } | {f"{server.host}:{server.port}" for server in haproxy.servers if (server.file, server.line) not in edited}
+    gone = dict.fromkeys(
+        str(HostPort(address=address, port=port))
+        for change in changes
+        for address in change.led.target.addresses
+        for port in (change.led.server.port, change.led.server.check_port)
+        if port is not None
+    )
+    return tuple(place for place in gone if place not in kept)
