@@ -15,7 +15,7 @@ from remedy.errors import InputError, RemedyError
 if TYPE_CHECKING:
     from remedy.facts.model import HostFacts
     from remedy.spec.models import Spec
-    from remedy.spec.proposal import Judgement
+    from remedy.spec.judgement import Judgement
 
 app = command_app()
 
@@ -67,7 +67,7 @@ def _judge(spec: Spec, facts: HostFacts) -> Judgement:
     """Ask the planner. A candidate that cannot even be planned is refused for that."""
     from remedy.plan.planner import make_plan
     from remedy.spec.discovery import SeenPath
-    from remedy.spec.proposal import Judgement, Objection
+    from remedy.spec.judgement import Judgement, Objection
 
     try:
         plan = make_plan(spec, facts, spec_digest="", now=facts.gathered_at)
@@ -77,6 +77,7 @@ def _judge(spec: Spec, facts: HostFacts) -> Judgement:
         changes=plan.changes,
         objections=tuple(Objection(r.what, r.why, r.cure, r.accepted_by) for r in plan.refusals),
         paths=tuple(SeenPath(p.from_, p.to, p.container, p.before, p.after) for p in plan.paths),
+        warnings=tuple(warning.code for warning in plan.warnings),
     )
 
 

@@ -45,7 +45,9 @@ class Group:
 
 def find_load_balancer(facts: HostFacts, paths: Sequence[SeenPath]) -> LoadBalancerFound:
     """Return the haproxy that reaches the most published ports of this host."""
-    candidates = [(haproxy, _paths_of(haproxy, facts, paths)) for haproxy in facts.haproxies]
+    candidates = [
+        (haproxy, [*_paths_of(haproxy, facts, paths), *_servers_by_name(haproxy, facts)]) for haproxy in facts.haproxies
+    ]
     candidates = [(haproxy, used) for haproxy, used in candidates if _name_of(haproxy, facts) is not None]
     if not candidates:
         return LoadBalancerFound(None, None, ("No haproxy was found on this host.",))
@@ -53,7 +55,7 @@ def find_load_balancer(facts: HostFacts, paths: Sequence[SeenPath]) -> LoadBalan
     name = _name_of(chosen, facts)
     container = _container(chosen, facts)
     where = f"container {name}" if container is not None else f"{chosen.unit} on the host"
-    reasons = [f"haproxy in {where} has {len(used)} ways to published ports of this host."]
+    reasons = [f"haproxy in {where} has {len(used)} ways to containers of this host."]
     if container is not None and SERVICE_LABEL in container.labels:
         project, service = container.labels.get(PROJECT_LABEL, ""), container.labels[SERVICE_LABEL]
         reasons.append(f"By compose service it is {{project: {project}, service: {service}}}.")
@@ -71,7 +73,8 @@ def find_groups(facts: HostFacts, balancer: LoadBalancerFound, paths: Sequence[S
     """Return what the load balancer reaches by container port; without one, all that is published."""
     if balancer.name is not None:
         haproxy = next(h for h in facts.haproxies if _name_of(h, facts) == balancer.name)
-        groups = tuple(_groups_of(balancer.name, _paths_of(haproxy, facts, paths), facts))
+        by_name = list(_servers_by_name(haproxy, facts))
+        groups = tuple(_groups_of(balancer.name, _paths_of(haproxy, facts, paths), by_name, facts))
         if groups:
             return groups
     return tuple(_published_groups(facts, balancer.name))
@@ -107,7 +110,24 @@ def _spelled(server: HaproxyServer) -> Iterator[str]:
             continue
 
 
-def _groups_of(name: str, paths: Sequence[SeenPath], facts: HostFacts) -> Iterator[Group]:
+def _servers_by_name(haproxy: HaproxyFacts, facts: HostFacts) -> Iterator[tuple[Container, int]]:
+    """Servers that name a container, or an alias of several, on a network that the haproxy is on too."""
+    own = _container(haproxy, facts)
+    joined = {endpoint.network_id for endpoint in own.endpoints} if own is not None else set()
+    wanted: dict[str, set[int]] = {}
+    for server in haproxy.servers:
+        if server.port is not None:
+            wanted.setdefault(server.host.lower(), set()).add(server.port)
+    for container in facts.containers:
+        shared = [endpoint for endpoint in container.endpoints if endpoint.network_id in joined]
+        names = {name.lower() for e in shared for name in (container.name, *e.aliases, *e.dns_names)}
+        for port in sorted({port for name in names for port in wanted.get(name, ())}):
+            yield container, port
+
+
+def _groups_of(
+    name: str, paths: Sequence[SeenPath], by_name: Sequence[tuple[Container, int]], facts: HostFacts
+) -> Iterator[Group]:
     containers = {container.name: container for container in facts.containers}
     members: dict[tuple[int, Protocol], dict[str, list[str]]] = {}
     for path in paths:
@@ -115,12 +135,14 @@ def _groups_of(name: str, paths: Sequence[SeenPath], facts: HostFacts) -> Iterat
         if binding is not None and path.container != name:
             of_port = members.setdefault((binding.container_port, binding.protocol), {})
             of_port.setdefault(path.container, []).append(path.to)
+    for container, port in by_name:
+        members.setdefault((port, Protocol.TCP), {}).setdefault(container.name, [])
     for (port, protocol), reached in members.items():
         addresses = tuple(address for found in reached.values() for address in dict.fromkeys(found))
         yield Group(
             Backend(containers=tuple(reached), port=port, protocol=protocol),
             addresses,
-            (f"Reached by {name} at {_listed(addresses)}.",),
+            (f"Reached by {name} at {_listed(addresses)}." if addresses else f"Reached by {name} by name.",),
         )
 
 

@@ -6,47 +6,16 @@ proposed. It comes in as a function, because the plan is further down the stream
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remedy.facts.model import HostFacts
-from remedy.spec.discovery import Group, LoadBalancerFound, SeenPath, find_groups, find_load_balancer
+from remedy.spec.discovery import Group, LoadBalancerFound, find_groups, find_load_balancer
+from remedy.spec.judgement import MAX_OBJECTIONS, Judge, Judgement, Remedy, why_not
 from remedy.spec.models import Policy, Probe, Remedies, Spec
+from remedy.spec.proposed_network import propose_network
 
-MAX_OBJECTIONS = 8
 MAX_PROBES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """Why the planner refuses a candidate."""
-
-    what: str
-    why: str
-    cure: str
-    accepted_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the planner says of a candidate: would it change anything, what is unsafe, who travels how."""
-
-    changes: bool
-    objections: tuple[Objection, ...] = ()
-    paths: tuple[SeenPath, ...] = ()
-
-
-Judge = Callable[[Spec], Judgement]
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """One key of `remedies`: taken or left out, and why."""
-
-    key: str
-    value: str
-    is_taken: bool
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +35,46 @@ def propose(facts: HostFacts, judge: Judge) -> Proposal:
     paths = judge(Spec(version=1)).paths
     balancer = find_load_balancer(facts, paths)
     groups = find_groups(facts, balancer, paths)
-    base = Spec(
+    bare = Spec(
         version=1,
         load_balancer=balancer.reference,
         backends=tuple(group.backend for group in groups),
         probes=_probes(balancer, groups),
     )
-    without_proxy = _with(base, Remedies(userland_proxy=False), Policy(restart_engine=True))
+    network = propose_network(facts, bare, balancer, groups, judge)
+    # Whoever is led elsewhere must not be said to need the way that it no longer takes.
+    base = (
+        bare.model_copy(update={"remedies": Remedies(user_network=network.value), "probes": ()})
+        if network.is_taken
+        else bare
+    )
+    without_proxy = _with(base, {"userland_proxy": False}, Policy(restart_engine=True))
     verdict = judge(without_proxy)
     if not verdict.objections:
-        remedies = (_proxy_taken(facts, verdict), Remedy("hairpin", "true", False, (_NOT_NEEDED,)))
+        alone = judge(_with(bare, {"userland_proxy": False}, Policy(restart_engine=True))).changes
+        remedies = (network, _proxy_taken(facts, verdict, alone), Remedy("hairpin", "true", False, (_NOT_NEEDED,)))
         return Proposal(facts, without_proxy, balancer, groups, (*remedies, *_not_yet()), ())
-    proxy = Remedy("userland_proxy", "false", False, _reasons(verdict.objections))
-    with_hairpin = _with(base, Remedies(hairpin=True), Policy(accept_pinned=True))
-    in_place = judge(_with(base, Remedies(hairpin=False), Policy())).changes  # there is something to remove
-    hairpin = _hairpin(balancer, judge(with_hairpin), in_place)
+    proxy = Remedy("userland_proxy", "false", False, why_not(verdict.objections))
+    hairpin, spec = _hairpin_or_not(base, balancer, network, judge)
     acceptable = tuple(o.accepted_by for o in verdict.objections if o.accepted_by)[:MAX_OBJECTIONS]
-    spec = with_hairpin if hairpin.is_taken else base
-    return Proposal(facts, spec, balancer, groups, (proxy, hairpin, *_not_yet()), acceptable)
+    return Proposal(facts, spec, balancer, groups, (network, proxy, hairpin, *_not_yet()), acceptable)
+
+
+def _hairpin_or_not(base: Spec, balancer: LoadBalancerFound, network: Remedy, judge: Judge) -> tuple[Remedy, Spec]:
+    with_hairpin = _with(base, {"hairpin": True}, Policy(accept_pinned=True))
+    in_place = judge(_with(base, {"hairpin": False}, Policy())).changes  # there is something to remove
+    if network.is_taken and not in_place:
+        return Remedy("hairpin", "true", False, (_LED_BY_NAME,)), base
+    hairpin = _hairpin(balancer, judge(with_hairpin), in_place)
+    return hairpin, with_hairpin if hairpin.is_taken else base
 
 
 _NOT_NEEDED = "Not needed: with the userland proxy off the engine's own rules serve these paths."
+_LED_BY_NAME = "Not needed: with user_network the load balancer goes straight to its backends."
 
 
-def _with(base: Spec, remedies: Remedies, policy: Policy) -> Spec:
-    return base.model_copy(update={"remedies": remedies, "policy": policy})
+def _with(base: Spec, remedies: dict[str, bool], policy: Policy) -> Spec:
+    return base.model_copy(update={"remedies": base.remedies.model_copy(update=remedies), "policy": policy})
 
 
 def _probes(balancer: LoadBalancerFound, groups: Sequence[Group]) -> tuple[Probe, ...]:
@@ -101,8 +85,8 @@ def _probes(balancer: LoadBalancerFound, groups: Sequence[Group]) -> tuple[Probe
     return tuple(Probe(from_=balancer.name, to=address) for address in tcp[:MAX_PROBES])
 
 
-def _proxy_taken(facts: HostFacts, verdict: Judgement) -> Remedy:
-    if not verdict.changes:
+def _proxy_taken(facts: HostFacts, verdict: Judgement, changes: bool) -> Remedy:
+    if not changes:
         reasons = ("The engine runs without it already; said here so that remedy tells when that changes.",)
         return Remedy("userland_proxy", "false", True, reasons)
     carried = len(facts.docker_proxies)
@@ -126,7 +110,7 @@ def _proxy_taken(facts: HostFacts, verdict: Judgement) -> Remedy:
 
 def _hairpin(balancer: LoadBalancerFound, verdict: Judgement, in_place: bool) -> Remedy:
     if verdict.objections:
-        return Remedy("hairpin", "true", False, _reasons(verdict.objections))
+        return Remedy("hairpin", "true", False, why_not(verdict.objections))
     if in_place:
         return Remedy("hairpin", "true", True, ("Its rules are in place already, and stay.",))
     proxied = [path for path in verdict.paths if path.before == "docker-proxy" and balancer.name in (None, path.from_)]
@@ -153,19 +137,9 @@ def _no_help(balancer: str | None, is_proxied: bool) -> str:
     return f"Would not help: {who} comes from another network, where rules cannot lead around docker-proxy."
 
 
-def _reasons(objections: Sequence[Objection]) -> tuple[str, ...]:
-    shown = [f"Left out: {o.what}: {o.why}. Cure: {o.cure}" for o in objections[:MAX_OBJECTIONS]]
-    if len(objections) > MAX_OBJECTIONS:
-        shown.append(
-            f"... and {len(objections) - MAX_OBJECTIONS} more reasons; with the key in, remedy plan shows them"
-        )
-    return tuple(shown)
-
-
 def _not_yet() -> tuple[Remedy, ...]:
     reason = ("Not in this version of remedy.",)
     return (
-        Remedy("user_network", "remedy-lb", False, reason),
         Remedy("notrack", "true", False, reason),
         Remedy("conntrack", "{max: 524288}", False, reason),
     )
