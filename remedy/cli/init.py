@@ -14,8 +14,8 @@ from remedy.errors import InputError, RemedyError
 
 if TYPE_CHECKING:
     from remedy.facts.model import HostFacts
-    from remedy.spec.models import Spec
     from remedy.spec.judgement import Judgement
+    from remedy.spec.models import Spec
 
 app = command_app()
 

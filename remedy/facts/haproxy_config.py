@@ -1,7 +1,7 @@
 """A tolerant reader of haproxy.cfg that looks for one thing: where haproxy connects to.
 
-Words are split as haproxy does it (configuration.txt, 2.2 "Quoting and escaping" and 2.3 "Environment
-variables"). Whatever it does not understand it says in `problems`; it never raises on content.
+Words are split as haproxy does it (remedy.haproxy_cfg.words). Whatever it does not understand it says in
+`problems`; it never raises on content.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from ipaddress import IPv6Address
 from itertools import pairwise
 
 from remedy.facts.model import HaproxyServer
+from remedy.haproxy_cfg.document import SECTIONS
+from remedy.haproxy_cfg.words import split
 
-# Sections whose `server` lines are connections of haproxy's own.
-_SECTIONS = frozenset(
-    {
-        "global", "defaults", "frontend", "backend", "listen", "peers", "ring", "resolvers", "userlist",
-        "mailers", "program", "cache", "fcgi-app", "http-errors", "log-forward", "log-profile", "traces",
-        "crt-store", "acme",
-    }
-)  # fmt: skip
 _CONDITIONAL = frozenset({".if", ".elif", ".else", ".endif"})
 _NO_ADDRESS = ("unix@", "abns@", "abnsz@", "fd@", "sockpair@", "rhttp@", "rev@", "/")
 _FAMILY_PREFIX = re.compile(r"^(?:(?:tcp|udp|quic|mptcp|stream|dgram)[46]?|ipv[46])@")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:\[\*\])?(?:-([^}]*))?\}|(\w+))")
 _MATTERS = re.compile(r"\s*(?:server|server-template|default-server|defaults|backend|listen|frontend)\b")
-_MAY_MATTER = re.compile(r"\s*[\"']?(?:\.|" + "|".join(sorted(_SECTIONS)) + ")")
+_MAY_MATTER = re.compile(r"\s*[\"']?(?:\.|" + "|".join(sorted(SECTIONS)) + ")")
 MAXIMUM_SERVERS = 5_000
 MAXIMUM_PROBLEMS = 50
 _LONGEST_LINE = 64 << 10
@@ -64,7 +57,7 @@ class _Section:
 def parse_config(text: str, file: str, environment: Mapping[str, str], reading: Reading) -> None:
     """Read one file's text into `reading`."""
     section = _Section()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         where = f"{file}:{number}"
         # Most lines are of no interest, and a hostile file may have millions.
         if "server" not in line and not _MAY_MATTER.match(line):
@@ -76,7 +69,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], reading: 
             reading.complain(f"{where}: too many servers or problems, the rest of the file was not read")
             return
         try:
-            words = split_words(line, environment)
+            words = [word.value for word in split(line, environment)]
         except ValueError as error:
             # Other lines are none of our business, and haproxy has accepted them.
             if _MATTERS.match(line):
@@ -84,42 +77,6 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], reading: 
             continue
         if words:
             _read_line(words, section, file, number, reading)
-
-
-def split_words(line: str, environment: Mapping[str, str]) -> list[str]:
-    """Split a line into words: quotes, backslashes, comments, variables. Raises ValueError."""
-    words: list[str] = []
-    word: list[str] | None = None
-    quote = ""
-    position = 0
-    while position < len(line):
-        character = line[position]
-        if quote != "'" and character == "\\" and _is_escape(line, position, quote):
-            word = word if word is not None else []
-            word.append(_unescaped(line[position + 1 : position + 2]))
-            position += 2
-            continue
-        if character in "'\"" and quote in {"", character}:
-            word = word if word is not None else []
-            quote = "" if quote else character
-        elif quote == '"' and character == "$" and (match := _VARIABLE.match(line, position)):
-            assert word is not None  # noqa: S101 - inside quotes
-            word.append(_value_of(match, environment))
-            position = match.end()
-            continue
-        elif not quote and character == "#":
-            break
-        elif not quote and character.isspace():
-            if word is not None:
-                words.append("".join(word))
-            word = None
-        else:
-            word = word if word is not None else []
-            word.append(character)
-        position += 1
-    if quote:
-        raise ValueError(f"unmatched {quote}")
-    return words if word is None else [*words, "".join(word)]
 
 
 def parse_address(text: str) -> tuple[str, int | None] | None:
@@ -152,7 +109,7 @@ def _ipv6_with_port(text: str, host: str, port: str) -> tuple[str, int | None]:
 
 def _read_line(words: list[str], section: _Section, file: str, line: int, reading: Reading) -> None:
     keyword = words[0]
-    if keyword in _SECTIONS:
+    if keyword in SECTIONS:
         section.enter(words)
     elif keyword in _CONDITIONAL:
         reading.complain(f"{file}:{line}: conditional blocks are all read, whether they apply or not")
@@ -209,23 +166,3 @@ def _port(text: str) -> int | None:
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError(f"port {text!r} is not understood")
     return int(text)
-
-
-def _is_escape(line: str, position: int, quote: str) -> bool:
-    following = line[position + 1 : position + 2]
-    # Inside double quotes only these may be escaped; anywhere else whatever follows.
-    return following != "" and (quote == "" or following in "\\\"$#' ")
-
-
-def _unescaped(character: str) -> str:
-    return {"n": "\n", "r": "\r", "t": "\t"}.get(character, character)
-
-
-def _value_of(match: re.Match[str], environment: Mapping[str, str]) -> str:
-    name = match[1] or match[3]
-    value = environment.get(name)
-    if value is None or value == "":
-        if match[2] is not None:
-            return match[2]
-        raise ValueError(f"the variable {name} is not known")
-    return value

@@ -214,7 +214,7 @@ class RewiredServer(Frozen):
     """A `server` of haproxy's that changes its address.
 
     proxy/name as in the configuration and the runtime API. host: the container's name or alias, or its address where
-    haproxy cannot ask the engine's DNS. check_port, agent_port: None where they follow the port or stay.
+    haproxy cannot ask the engine's DNS. check_port: None where it follows the port.
     is_template: a `server-template`, whose host is a name for several containers; the runtime API has no such server.
     """
 
@@ -229,7 +229,6 @@ class RewiredServer(Frozen):
     host: str
     port: int
     check_port: int | None = None
-    agent_port: int | None = None
     is_template: bool = False
 
 

@@ -34,7 +34,7 @@ def consequences(haproxy: HaproxyFacts, traits: Traits, lines: Sequence[ServerLi
             what=f"stick tables without peers are empty after a reload: {', '.join(traits.stick_tables_without_peers)}",
             detail="every reload of haproxy does that; a `peers` section with the local peer hands them on",
         )
-    fixed = sorted({f"{line.proxy}/{line.name}" for line in lines if line.check_addr is not None})
+    fixed = sorted({f"{line.proxy}/{line.name}" for line in lines if "addr" in line.options})
     if fixed:
         yield PlanWarning(
             code="check-address",

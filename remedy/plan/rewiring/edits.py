@@ -43,10 +43,12 @@ def change_of(led: Led, line: ServerLine | None, traits: Traits, network: Networ
         if service not in network.service_aliases:
             return LeftAlone(led.server, "a server-template needs a name for several containers: a compose service's")
         host = network.service_aliases[service]
-    if line.resolvers is not None and line.resolvers != traits.fitting_resolvers:
-        return LeftAlone(led.server, f"it asks the resolvers {line.resolvers}, which are not the engine's DNS")
-    if line.agent_check and line.agent_port is not None and line.agent_addr is None:
-        return LeftAlone(led.server, f"its agent-port {line.agent_port} is one of the host's, not the container's")
+    if (resolvers := line.options.get("resolvers")) is not None and resolvers != traits.fitting_resolvers:
+        return LeftAlone(led.server, f"it asks the resolvers {resolvers}, which are not the engine's DNS")
+    if "agent-check" in line.options and "agent-addr" not in line.options:
+        return LeftAlone(
+            led.server, f"its agent-port {line.options.get('agent-port', '')} is one of the host's, not the container's"
+        )
     init_addr = INIT_ADDR_WITH_STATE_FILE if traits.uses_server_state_file else INIT_ADDR
     edit = ServerEdit(
         file=line.file,
@@ -54,10 +56,9 @@ def change_of(led: Led, line: ServerLine | None, traits: Traits, network: Networ
         host=host,
         port=target.port,
         check_port=target.check_port,
-        agent_port=None,
-        resolvers=None if line.resolvers is not None else traits.fitting_resolvers or _new_resolvers(traits),
-        init_addr=None if line.init_addr is not None else init_addr,
-        resolve_prefer=None if line.resolve_prefer is not None else network.resolve_prefer,
+        resolvers=None if resolvers is not None else traits.fitting_resolvers or _new_resolvers(traits),
+        init_addr=None if "init-addr" in line.options else init_addr,
+        resolve_prefer=None if "resolve-prefer" in line.options else network.resolve_prefer,
     )
     rewired = RewiredServer(
         proxy=led.server.proxy,

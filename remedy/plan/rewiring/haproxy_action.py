@@ -55,8 +55,8 @@ def rewire_action(
     if not led:
         return Edited()
     texts = [(file.path, file.raw) for file in haproxy.files]
-    traits = read_traits(texts, {})
-    lines = {(line.file, line.line): line for line in read_servers(texts, {})}
+    traits = read_traits(texts)
+    lines = {(line.file, line.line): line for line in read_servers(texts)}
     made = [change_of(item, lines.get((item.server.file, item.server.line)), traits, network) for item in led]
     changes = [item for item in made if isinstance(item, Change)]
     alone = [item for item in made if isinstance(item, LeftAlone)]

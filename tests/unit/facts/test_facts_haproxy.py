@@ -24,11 +24,11 @@ from remedy.facts.haproxy_config import (
     Reading,
     parse_address,
     parse_config,
-    split_words,
 )
 from remedy.facts.hosts_file import read_hosts
 from remedy.facts.model import Container, HaproxyServer
 from remedy.facts.processes import Process
+from remedy.haproxy_cfg.words import split
 
 CONFIG = r"""
 # the operator's own
@@ -105,7 +105,7 @@ def test_each_server_knows_its_line() -> None:
     ],
 )
 def test_words_are_split_as_haproxy_does(line: str, words: list[str]) -> None:
-    assert split_words(line, {"X": "ten"}) == words
+    assert [word.value for word in split(line, {"X": "ten"})] == words
 
 
 @pytest.mark.parametrize(

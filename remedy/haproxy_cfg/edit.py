@@ -1,0 +1,138 @@
+"""Editing server lines: the address word, check ports, the options that names need. All else stays, byte by byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from remedy.errors import InputError
+from remedy.haproxy_cfg.document import Document, Line
+from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, parse_options
+from remedy.haproxy_cfg.words import Word
+
+# Names of containers, addresses, and options: nothing that could leave its word, or the line.
+_HARMLESS = re.compile(r"[A-Za-z0-9_.,-]+|\[[0-9a-fA-F:.]+\]")
+_FAMILY = re.compile(r"(?:ipv[46]|tcp[46]?|stream[46]?|mptcp[46]?)@")
+# Queries go to the engine's DNS. While the engine is down it answers nothing or refuses: the last address is kept for
+# an hour, because no container moves without the engine. A name that is denied is a container that is gone, and its
+# address may be somebody else's soon.
+_SECTION = """\
+# The engine's DNS, which knows the containers by name. Added by remedy.
+resolvers {name}
+    nameserver docker 127.0.0.11:53
+    accepted_payload_size 8192
+    resolve_retries 3
+    timeout resolve 1s
+    timeout retry 1s
+    hold valid 1s
+    hold nx 5s
+    hold other 30s
+    hold refused 1h
+    hold timeout 1h
+"""
+
+
+class ConfigEditError(InputError):
+    """A line that cannot be edited without a doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEdit:
+    """What one server line is to say. None: as it is."""
+
+    file: str
+    line: int
+    host: str
+    port: int
+    check_port: int | None = None
+    resolvers: str | None = None
+    init_addr: str | None = None
+    resolve_prefer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolversSection:
+    """A section that is added at the end of the file."""
+
+    name: str
+
+
+def edit_config(raw: bytes, edits: Sequence[ServerEdit], section: ResolversSection | None) -> bytes:
+    """The file's bytes after the edits, all of which are of this file. Raises ConfigEditError."""
+    document = Document.parse(raw)
+    lines = list(document.lines)
+    for edit in edits:
+        if not 0 < edit.line <= len(lines):
+            raise _error(edit, "the file has no such line")
+        lines[edit.line - 1] = _edited(lines[edit.line - 1], edit)
+    edited = Document(tuple(lines)).render()
+    return edited if section is None else edited + _added(document, edited, section)
+
+
+def _edited(line: Line, edit: ServerEdit) -> Line:
+    words = line.words
+    values = [word.value for word in words]
+    if not values or values[0] not in SERVER_KEYWORDS or len(words) < first_option(values):
+        raise _error(edit, "this is no server line")
+    start = first_option(values)
+    changes = [_address(words[start - 1], edit)]
+    if edit.check_port is not None:
+        changes.append(_check_port(words, values, start, edit))
+    added = [
+        f"{option} {_checked(value, edit)}"
+        for option, value in (
+            ("resolvers", edit.resolvers),
+            ("init-addr", edit.init_addr),
+            ("resolve-prefer", edit.resolve_prefer),
+        )
+        if value is not None
+    ]
+    end = words[-1].end
+    changes += [(end, end, f" {text}") for text in added]
+    return replace(line, text=_with_changes(line.text, changes))
+
+
+def _with_changes(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
+    """Text with places replaced. From the end to the beginning, so that places stay right."""
+    for _, (begin, end, new) in sorted(enumerate(changes), key=lambda item: (item[1][0], item[0]), reverse=True):
+        text = text[:begin] + new + text[end:]
+    return text
+
+
+def _address(word: Word, edit: ServerEdit) -> tuple[int, int, str]:
+    family = _FAMILY.match(word.value)
+    host = _checked(f"[{edit.host}]" if ":" in edit.host else edit.host, edit)
+    return word.start, word.end, f"{family[0] if family else ''}{host}:{edit.port}"
+
+
+def _check_port(words: Sequence[Word], values: Sequence[str], start: int, edit: ServerEdit) -> tuple[int, int, str]:
+    if "port" not in parse_options(values[start:]):
+        return words[-1].end, words[-1].end, f" port {edit.check_port}"
+    for index in range(len(values) - 1, start, -1):
+        if values[index - 1] == "port" and values[index].isdigit():
+            return words[index].start, words[index].end, str(edit.check_port)
+    raise _error(edit, "its check port was not understood")
+
+
+def _checked(text: str, edit: ServerEdit) -> str:
+    if _HARMLESS.fullmatch(text) is None:
+        raise _error(edit, f"{text!r} is no name or address that may be written there")
+    return text
+
+
+def _added(document: Document, edited: bytes, section: ResolversSection) -> bytes:
+    if _HARMLESS.fullmatch(section.name) is None:
+        raise ConfigEditError(f"{section.name!r} is no name for a resolvers section")
+    text = _SECTION.format(name=section.name)
+    before = "" if not edited or edited.endswith(b"\n") else "\n"
+    return f"{before}\n{text}".replace("\n", document.ending).encode("latin-1")
+
+
+def _error(edit: ServerEdit, why: str) -> ConfigEditError:
+    return ConfigEditError(
+        "a server line cannot be edited",
+        where=f"{edit.file}:{edit.line}",
+        why=why,
+        next_step="write this server's address by hand, and plan again",
+    )

@@ -1,0 +1,83 @@
+"""What a whole configuration says of reloads, resolvers, and of all that hangs on a server's address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from remedy.haproxy_cfg.document import Document, Section, sections, utf8
+
+ENGINE_DNS = re.compile(r"(?:ipv4@|udp@|udp4@)?127\.0\.0\.11(?::53)?")
+
+
+@dataclass(slots=True)
+class Traits:
+    """Filled while the files are read. fitting_resolvers: a section that asks the engine's DNS; of several the first.
+
+    stats_sockets: (address as written, level). stick_tables_without_peers and the rest: names of proxies.
+    """
+
+    is_master_worker: bool = False
+    stats_sockets: list[tuple[str, str]] = field(default_factory=list)
+    hard_stop_after: str | None = None
+    chroot: str | None = None
+    fitting_resolvers: str | None = None
+    resolvers_names: list[str] = field(default_factory=list)
+    uses_server_state_file: bool = False
+    dynamic_cookie_proxies: list[str] = field(default_factory=list)
+    hash_by_address_proxies: list[str] = field(default_factory=list)
+    stick_tables_without_peers: list[str] = field(default_factory=list)
+
+
+def read_traits(files: Sequence[tuple[str, bytes]]) -> Traits:
+    """Read the files, in haproxy's order."""
+    traits = Traits()
+    for _, raw in files:
+        for section, _line, words in sections(Document.parse(raw)):
+            values = [word.value for word in words]
+            match section.keyword:
+                case "global":
+                    _global(traits, values)
+                case "resolvers":
+                    _resolvers(traits, section, values)
+                case "backend" | "listen" | "defaults" | "frontend":
+                    _proxy(traits, section, values)
+    return traits
+
+
+def _global(traits: Traits, values: list[str]) -> None:
+    match values:
+        case ["master-worker", *_]:
+            traits.is_master_worker = True
+        case ["stats", "socket", address, *options]:
+            level = options[options.index("level") + 1] if "level" in options[:-1] else "operator"
+            traits.stats_sockets.append((utf8(address), level))
+        case ["hard-stop-after", time, *_]:
+            traits.hard_stop_after = time
+        case ["chroot", directory, *_]:
+            traits.chroot = utf8(directory)
+
+
+def _resolvers(traits: Traits, section: Section, values: list[str]) -> None:
+    if values[0] == "resolvers":
+        traits.resolvers_names.append(section.name)
+    # parse-resolv-conf reads the container's own, which is the engine's once it is on a user-defined network.
+    asks_engine = values[0] == "nameserver" and len(values) > 2 and ENGINE_DNS.fullmatch(values[2]) is not None
+    if asks_engine or values[0] == "parse-resolv-conf":
+        traits.fitting_resolvers = traits.fitting_resolvers or section.name
+
+
+def _proxy(traits: Traits, section: Section, values: list[str]) -> None:
+    name = utf8(section.name) or section.keyword
+    match values:
+        case ["load-server-state-from-file", kind, *_] if kind != "none":
+            traits.uses_server_state_file = True
+        case ["cookie", _, *options] if "dynamic" in options:
+            traits.dynamic_cookie_proxies.append(name)
+        case ["stick-table", *options] if "peers" not in options:
+            traits.stick_tables_without_peers.append(name)
+        case ["server" | "server-template" | "default-server", *options]:
+            key = options[options.index("hash-key") + 1] if "hash-key" in options[:-1] else "id"
+            if key in ("addr", "addr-port") and name not in traits.hash_by_address_proxies:
+                traits.hash_by_address_proxies.append(name)
