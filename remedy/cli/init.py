@@ -77,7 +77,7 @@ def _judge(spec: Spec, facts: HostFacts) -> Judgement:
         changes=plan.changes,
         objections=tuple(Objection(r.what, r.why, r.cure, r.accepted_by) for r in plan.refusals),
         paths=tuple(SeenPath(p.from_, p.to, p.container, p.before, p.after) for p in plan.paths),
-        warnings=tuple(warning.code for warning in plan.warnings),
+        is_useful=all(warning.code != "user-network-without-servers" for warning in plan.warnings),
     )
 
 

@@ -55,7 +55,7 @@ def path(
     Nothing is sent. A rule that remedy does not know makes the answer unknown, never a guess. The exit code is 0
     whatever the answer.
     """
-    target, address = _read_target(to), _client_address(client, source)
+    target, address = _read_target(to, source), _client_address(client, source)
     session = Session(context)
     spec = session.spec() if after else None  # what is wrong in it is said before the host is looked at
     facts = session.facts()
@@ -81,13 +81,14 @@ def _travels(facts: HostFacts, source: str, to: HostPort | NamePort, client: Add
     return verdict.model_dump(mode="json", by_alias=True)
 
 
-def _read_target(text: str) -> HostPort | NamePort:
+def _read_target(text: str, source: str) -> HostPort | NamePort:
     from remedy.spec.models import HostPort
 
     name, _, port = text.rpartition(":")
     # Only what begins with a letter: 10.0.0:80 is a slip of the pen, no name.
     is_name = re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]*", name) is not None and name != "localhost"
-    if is_name and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+    # The engine answers names to containers only.
+    if is_name and source not in ("host", "external") and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
         return NamePort(name, int(port))
     try:
         return HostPort.parse(text)

@@ -28,12 +28,7 @@ class Judgement:
     changes: bool
     objections: tuple[Objection, ...] = ()
     paths: tuple[SeenPath, ...] = ()
-    warnings: tuple[str, ...] = ()  # their codes
-
-    @property
-    def in_place(self) -> bool:
-        """Whether the host has what a candidate without changes wants, rather than no use for it."""
-        return not self.changes and "user-network-without-servers" not in self.warnings
+    is_useful: bool = True  # False: the planner warns that this remedy adds nothing here
 
 
 Judge = Callable[[Spec], Judgement]

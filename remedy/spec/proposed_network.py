@@ -25,7 +25,7 @@ def propose_network(
     verdict = judge(bare.model_copy(update={"remedies": Remedies(user_network=name), "probes": ()}))
     if verdict.objections:
         return Remedy(KEY, name, False, why_not(verdict.objections))
-    if not verdict.changes and not verdict.in_place:
+    if not verdict.is_useful:
         return Remedy(KEY, name, False, ("Would not help: no server of haproxy leads to a backend by an address.",))
     led = [path for path in verdict.paths if path.from_ == balancer.name and path.after == "direct"]
     reasons = (

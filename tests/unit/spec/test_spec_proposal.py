@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from remedy.facts.model import HostFacts
 from remedy.spec.discovery import SeenPath
+from remedy.spec.judgement import Judgement, Objection
 from remedy.spec.load import parse_spec
 from remedy.spec.models import Backend, Spec, UnitRef
-from remedy.spec.proposal import Judgement, Objection, Proposal, propose
+from remedy.spec.proposal import Proposal, propose
 from remedy.spec.render import quoted, render_yaml
 
 LOST = Objection(
@@ -36,11 +37,18 @@ def paths(after: str, from_: str = "lb") -> tuple[SeenPath, ...]:
 
 
 def judge(
-    *, proxy: Judgement, hairpin: Judgement | None = None, seen: tuple[SeenPath, ...] = (), in_place: bool = False
+    *,
+    proxy: Judgement,
+    hairpin: Judgement | None = None,
+    seen: tuple[SeenPath, ...] = (),
+    in_place: bool = False,
+    network: Judgement | None = None,
 ) -> Callable[[Spec], Judgement]:
     """A planner that answers by the remedy that is asked for."""
 
     def answer(spec: Spec) -> Judgement:
+        if spec.remedies.user_network is not None:
+            return network or Judgement(False, is_useful=False)
         if spec.remedies.userland_proxy is False:
             return proxy
         if spec.remedies.hairpin is True:
