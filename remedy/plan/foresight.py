@@ -15,6 +15,7 @@ from remedy.paths.hypothesis import (
     with_userland_proxy,
     without_ruleset,
 )
+from remedy.paths.joined_network import with_members, with_network
 from remedy.plan.model import (
     Action,
     ConnectNetwork,
@@ -68,8 +69,12 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return _switched(facts, action)
         case RewireHaproxy():
             return with_rewired_servers(facts, action)
-        case CreateNetwork() | ConnectNetwork() | WriteComposeOverride():
-            return facts
+        case CreateNetwork():
+            return with_network(facts, action.name, action.subnets)
+        case ConnectNetwork():
+            return with_members(facts, action.network, {m.container_id: m.aliases for m in action.members})
+        case WriteComposeOverride():
+            return facts  # it bears on containers that are yet to be made
 
 
 def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:
