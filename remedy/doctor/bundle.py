@@ -33,7 +33,8 @@ runs/            the newest runs: each one's plan and journal
 state.json       the files in remedy's state directory, by name, size and mode
 
 Taken out: values of environment variables, labels (but compose's), foreign network options, arguments of
-containers' commands, daemon.json's keys that have nothing to do with networking, and whatever looks like a secret.
+containers' commands, daemon.json's keys that have nothing to do with networking, haproxy's configuration (its servers
+are told), and whatever looks like a secret.
 Left in: names of containers, images and networks, addresses, firewall rules with their comments, who is connected to
 whom. Read it before you pass it on.
 """

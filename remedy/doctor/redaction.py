@@ -63,7 +63,10 @@ def _redact_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _redact_file(encoded: str) -> str:
-    """daemon.json's bytes, base64 as Pydantic writes them, with only the keys that are open."""
+    """A file's bytes, base64 as Pydantic writes them: of daemon.json the keys that are open, of any other nothing.
+
+    haproxy's configuration holds passwords (`stats auth`, userlists), a compose file the services' environment.
+    """
     try:
         raw = base64.b64decode(encoded.translate(str.maketrans("-_", "+/")))
         settings = json.loads(raw)

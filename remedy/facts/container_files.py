@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 MAXIMUM_ENTRIES = 1024
 _MAXIMUM_LINKS = 40
@@ -28,28 +29,48 @@ def root_of(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+@dataclass(frozen=True, slots=True)
+class RegularFile:
+    """A file's bytes, its status, and where it lies below the root when all links are resolved.
+
+    is_read_only: the mount that it lies on.
+    """
+
+    content: bytes
+    status: os.stat_result
+    real_path: str
+    is_read_only: bool
+
+
 def read_regular_file(root: int, path: str, maximum_bytes: int) -> bytes:
     """Read a regular file below `root`. Raises OSError, ValueError when it is too large."""
-    with _opened(root, path) as found:
-        if not stat.S_ISREG(os.fstat(found).st_mode):
+    return read_with_status(root, path, maximum_bytes).content
+
+
+def read_with_status(root: int, path: str, maximum_bytes: int) -> RegularFile:
+    """Read a regular file below `root` with what is known of it. Raises OSError, ValueError when it is too large."""
+    with opened_below(root, path) as (found, real_path):
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
+        is_read_only = bool(os.fstatvfs(found).f_flag & os.ST_RDONLY)
         # Only now, that it is known to be no device or pipe, is it really opened.
         with open(f"/proc/self/fd/{found}", "rb") as file:  # noqa: PTH123
             content = file.read(maximum_bytes + 1)
     if len(content) > maximum_bytes:
         raise ValueError(f"{path}: larger than the {maximum_bytes} bytes that are read")
-    return content
+    return RegularFile(content, status, real_path, is_read_only)
 
 
 def is_directory(root: int, path: str) -> bool:
     """Whether `path` below `root` is a directory. Raises OSError when there is nothing."""
-    with _opened(root, path) as found:
+    with opened_below(root, path) as (found, _):
         return stat.S_ISDIR(os.fstat(found).st_mode)
 
 
 def list_directory(root: int, path: str) -> list[str]:
     """Return the names in a directory below `root`, sorted. Raises OSError, ValueError when there are too many."""
-    with _opened(root, path) as found, os.scandir(f"/proc/self/fd/{found}") as entries:
+    with opened_below(root, path) as (found, _), os.scandir(f"/proc/self/fd/{found}") as entries:
         names = [entry.name for _, entry in zip(range(MAXIMUM_ENTRIES + 1), entries, strict=False)]
     if len(names) > MAXIMUM_ENTRIES:
         raise ValueError(f"{path} has more than {MAXIMUM_ENTRIES} entries")
@@ -57,23 +78,23 @@ def list_directory(root: int, path: str) -> list[str]:
 
 
 @contextmanager
-def _opened(root: int, path: str) -> Iterator[int]:
-    """Walk to `path` component by component, resolving links inside the root, and open it as O_PATH."""
-    trail = [os.dup(root)]
+def opened_below(root: int, path: str) -> Iterator[tuple[int, str]]:
+    """Open `path` below `root` as O_PATH, and say where it lies when all links are resolved. Raises OSError."""
+    trail = [(os.dup(root), "")]
     try:
         try:
             _walk(trail, path)
         except OSError as error:
             # The kernel only knows the component; say the whole path.
             raise OSError(error.errno, error.strerror, path) from error
-        yield trail[-1]
+        yield trail[-1][0], "/".join(name for _, name in trail) or "/"
     finally:
-        for descriptor in trail:
+        for descriptor, _ in trail:
             os.close(descriptor)
 
 
-def _walk(trail: list[int], path: str) -> None:
-    """Extend `trail`, the open directories from the root down, by the components of `path`."""
+def _walk(trail: list[tuple[int, str]], path: str) -> None:
+    """Extend `trail`, the open directories from the root down with their names, by the components of `path`."""
     waiting = list(reversed(path.split("/")))
     links = 0
     while waiting:
@@ -82,11 +103,11 @@ def _walk(trail: list[int], path: str) -> None:
             continue
         if name == "..":
             if len(trail) > 1:
-                os.close(trail.pop())
+                os.close(trail.pop()[0])
             continue
-        found = os.open(name, _PATH_ONLY, dir_fd=trail[-1])
+        found = os.open(name, _PATH_ONLY, dir_fd=trail[-1][0])
         if not stat.S_ISLNK(os.fstat(found).st_mode):
-            trail.append(found)
+            trail.append((found, name))
             continue
         try:
             target = os.readlink("", dir_fd=found)
@@ -97,5 +118,5 @@ def _walk(trail: list[int], path: str) -> None:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         if target.startswith("/"):
             while len(trail) > 1:
-                os.close(trail.pop())
+                os.close(trail.pop()[0])
         waiting.extend(reversed(target.split("/")))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
-from remedy.facts.container_files import is_directory, list_directory, read_regular_file, root_of
+from remedy.facts.container_files import (
+    RegularFile,
+    is_directory,
+    list_directory,
+    opened_below,
+    read_with_status,
+    root_of,
+)
 from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.haproxy_config import Reading, parse_config
+from remedy.facts.haproxy_files import describe_file
+from remedy.facts.haproxy_traits import Traits, has_master_worker_option, master_socket
 from remedy.facts.hosts_file import Names, read_hosts
-from remedy.facts.model import Container, HaproxyFacts, HaproxyServer
+from remedy.facts.model import Container, HaproxyFacts, HaproxyFile, HaproxyServer
 from remedy.facts.processes import Process, is_on_host, read_proc_bytes, split_arguments
 from remedy.facts.systemd import unit_of
 from remedy.facts.unread import reason_of
@@ -29,7 +39,8 @@ def read_haproxies(processes: Sequence[Process], containers: Sequence[Container]
     masters = list(find_masters(processes))[:MAXIMUM_HAPROXIES]
     processes_of = ContainerProcesses(containers)
     owners = {process.pid: processes_of.owner_of(process.pid, process.parent) for process in masters}
-    read = [_read_haproxy(process, owners[process.pid]) for process in masters]
+    parents = {process.parent for process in processes if process.program == HAPROXY_PROGRAM}
+    read = [_read_haproxy(process, owners[process.pid], has_worker=process.pid in parents) for process in masters]
     found = {facts.container_id for facts in read}
     idle = [_idle(container) for container in containers if _is_haproxy(container) and container.id not in found]
     return tuple(sorted((*read, *idle), key=lambda facts: (facts.container_id or "", facts.pid or 0)))
@@ -65,25 +76,40 @@ def config_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     return files, directory
 
 
-def _read_haproxy(process: Process, container: Container | None) -> HaproxyFacts:
-    reading = Reading()
-    files: list[str] = []
+def _read_haproxy(process: Process, container: Container | None, *, has_worker: bool) -> HaproxyFacts:
+    reading, traits = Reading(), Traits()
+    files: list[HaproxyFile] = []
     names: Names = {}
+    program = None
     try:
         environment = _environment_of(process)
         with root_of(_pid_with_root(process, container)) as root:
+            program = _program_of(process, root)
             for argument in _config_paths(process):
-                files += _read_config(root, argument, environment, reading)
+                for path, file in _read_config(root, argument, reading):
+                    files.append(describe_file(path, file, container))
+                    text = file.content.decode(errors="replace")
+                    parse_config(text, path, environment, reading)
+                    traits.read(text, environment)
             names = read_hosts(root)
     except (OSError, ValueError) as error:
         reading.complain(reason_of(error))
     return HaproxyFacts(
         container_id=container.id if container else None,
         unit=None if container else unit_of(process.pid),
-        config_files=tuple(files),
+        config_files=tuple(file.path for file in files),
         servers=tuple(with_addresses(server, names) for server in reading.servers),
         problem="; ".join(reading.problems) or None,
         pid=process.pid,
+        files=tuple(files),
+        program=program,
+        arguments=tuple(as_text(argument) for argument in process.arguments),
+        working_directory=as_text(_working_directory(process.pid)),
+        # The option alone is not enough: one that failed to start its worker serves nothing.
+        is_master_worker=has_worker and (traits.is_master_worker or has_master_worker_option(process.arguments)),
+        master_socket=master_socket(process.arguments),
+        sockets=tuple(traits.sockets),
+        hard_stop_after=traits.hard_stop_after,
     )
 
 
@@ -93,19 +119,37 @@ def with_addresses(server: HaproxyServer, names: Names) -> HaproxyServer:
     return server.model_copy(update={"addresses": addresses}) if addresses else server
 
 
-def _read_config(root: int, path: str, environment: Mapping[str, str], reading: Reading) -> list[str]:
-    """Read one file, or the files named *.cfg of a directory in haproxy's order; return their names."""
-    read: list[str] = []
+def _read_config(root: int, path: str, reading: Reading) -> Iterator[tuple[str, RegularFile]]:
+    """Read one file, or the files named *.cfg of a directory in haproxy's order; give each with its name."""
     try:
-        for file in _files_of(root, path):
-            # Names come from the container: what is no text must not spoil the facts file.
-            read.append(file.encode(errors="replace").decode())
-            content = read_regular_file(root, file, MAXIMUM_BYTES - reading.bytes_read)
-            reading.bytes_read += len(content)
-            parse_config(content.decode(errors="replace"), read[-1], environment, reading)
+        for name in _files_of(root, path):
+            file = read_with_status(root, name, MAXIMUM_BYTES - reading.bytes_read)
+            reading.bytes_read += len(file.content)
+            yield as_text(name), file
     except (OSError, ValueError) as error:
         reading.complain(reason_of(error))
-    return read
+
+
+def as_text(name: str) -> str:
+    """A name from a container: what is no text must not spoil the facts file."""
+    return name.encode(errors="replace").decode()
+
+
+def _program_of(process: Process, root: int) -> str | None:
+    """The executable as its own root shows it, None where that cannot be told.
+
+    The kernel shows it without the mount that it lies on, if that is not the root's own; then haproxy was most likely
+    started by its whole path. A package's upgrade replaces the file of a program that runs.
+    """
+    try:
+        shown = os.readlink(f"/proc/{process.pid}/exe").removesuffix(" (deleted)")  # noqa: PTH115
+    except OSError:
+        shown = ""
+    for path in (shown, *process.arguments[:1]):
+        if path.startswith("/"):
+            with suppress(OSError), opened_below(root, path):
+                return as_text(path)
+    return None
 
 
 def _pid_with_root(process: Process, container: Container | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from remedy.facts.model import Container, HostFacts
+from remedy.facts.model import Container, HaproxyFacts, HostFacts
 from remedy.firewall.normal_form import normalised
 
 
@@ -39,6 +39,7 @@ def basis_of(facts: HostFacts) -> dict[str, str]:
         for name, value in facts.sysctls.items()
         if name.endswith("route_localnet") or "bridge-nf-call" in name
     }
+    basis |= _haproxy_files(facts)
     for tables in facts.firewall.tables:
         key = f"rules of iptables-{tables.variant} IPv{tables.family}"
         basis[key] = _digest(repr(normalised(tables.text)).encode())
@@ -62,6 +63,23 @@ def changed_items(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[st
         elif before[key] != now[key]:
             lines.append(f"{key}: changed")
     return tuple(lines)
+
+
+def _haproxy_files(facts: HostFacts) -> dict[str, str]:
+    """Each file of each haproxy's configuration: what is in it, and which file it is."""
+    names = {container.id: container.name for container in facts.containers}
+    return {
+        f"{file.path} of {_haproxy(haproxy, names)}": f"{_digest(file.raw)} {file.inode} {file.host_inode} "
+        f"{file.mode:o} {file.uid}:{file.gid}"
+        for haproxy in facts.haproxies
+        for file in haproxy.files
+    }
+
+
+def _haproxy(haproxy: HaproxyFacts, names: Mapping[str, str]) -> str:
+    if haproxy.container_id is None:
+        return haproxy.unit or "haproxy on the host"
+    return f"haproxy in {names.get(haproxy.container_id, haproxy.container_id[:12])}"
 
 
 def _container(container: Container) -> str:

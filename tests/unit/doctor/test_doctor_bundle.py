@@ -16,6 +16,7 @@ from remedy.doctor.diagnosis import diagnose
 from remedy.doctor.redaction import redact
 from remedy.errors import InputError, RemedyError
 from remedy.facts import parse_facts
+from remedy.facts.model import HaproxyFile
 
 SECRET = "hunter2"
 
@@ -31,8 +32,13 @@ def secretive():
         command=("server", f"--password={SECRET}"),
         entrypoint=("sh", "-c", f"TOKEN={SECRET} run"),
     )
+    config = HaproxyFile(
+        path="/haproxy.cfg", raw=f"stats auth admin:{SECRET}\n".encode(), device=1, inode=2, mode=0o600, uid=0, gid=0
+    )
+    balancer = facts.haproxies[0].model_copy(update={"files": (config,)})
     return host.changed(
         facts,
+        haproxies=(balancer,),
         daemon_json={"exists": True, "raw": raw, "parsed": json.loads(raw)},
         engine={"environment": {"PATH": "/usr/bin", "HTTP_PROXY": f"http://u:{SECRET}@proxy"}},
         firewall={"backend_evidence": f"http://user:{SECRET}@example/"},
@@ -44,7 +50,9 @@ def state(tmp_path):
     run = tmp_path / "state" / "runs" / "20261104-101500-3fa9"
     run.mkdir(parents=True)
     content = base64.urlsafe_b64encode(json.dumps({"auths": SECRET, "mtu": 1400}).encode()).decode()
-    (run / "plan.json").write_text(json.dumps({"actions": [{"original": {"path": "x", "raw": content}}]}))
+    config = {"path": "x", "raw": base64.urlsafe_b64encode(f"stats auth admin:{SECRET}\n".encode()).decode()}
+    actions = [{"original": {"path": "x", "raw": content}}, {"files": [{"original": config, "content": config}]}]
+    (run / "plan.json").write_text(json.dumps({"actions": actions}))
     echo = base64.b64encode(SECRET.encode() * 3).decode()
     lines = [{"event": "intent", "data": {"raw": content}}, {"event": "x", "data": [f"echo {echo} | base64 -d > f"]}]
     (run / "journal.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"event": "cut sh')
