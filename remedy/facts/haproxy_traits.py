@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from remedy.facts.haproxy_config import split_words
 from remedy.facts.model import HaproxySocket
+from remedy.haproxy_cfg.words import split
 
 Level = Literal["user", "operator", "admin"]
 _LEVELS = ("user", "operator", "admin")
@@ -33,7 +33,7 @@ class Traits:
             if not _MAY_MATTER.match(line):
                 continue
             try:
-                words = split_words(line, environment)
+                words = [word.value for word in split(line, environment)]
             except ValueError:
                 continue
             self._read_line(words)

@@ -1,4 +1,4 @@
-"""What a whole configuration says of reloads, resolvers, and of all that hangs on a server's address."""
+"""What a whole configuration says of resolvers, and of all that hangs on a server's address."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ ENGINE_DNS = re.compile(r"(?:ipv4@|udp@|udp4@)?127\.0\.0\.11(?::53)?")
 class Traits:
     """Filled while the files are read. fitting_resolvers: a section that asks the engine's DNS; of several the first.
 
-    stats_sockets: (address as written, level). stick_tables_without_peers and the rest: names of proxies.
+    stick_tables_without_peers and the rest: names of proxies.
     """
 
-    is_master_worker: bool = False
-    stats_sockets: list[tuple[str, str]] = field(default_factory=list)
-    hard_stop_after: str | None = None
-    chroot: str | None = None
     fitting_resolvers: str | None = None
     resolvers_names: list[str] = field(default_factory=list)
     uses_server_state_file: bool = False
@@ -37,26 +33,11 @@ def read_traits(files: Sequence[tuple[str, bytes]]) -> Traits:
         for section, _line, words in sections(Document.parse(raw)):
             values = [word.value for word in words]
             match section.keyword:
-                case "global":
-                    _global(traits, values)
                 case "resolvers":
                     _resolvers(traits, section, values)
                 case "backend" | "listen" | "defaults" | "frontend":
                     _proxy(traits, section, values)
     return traits
-
-
-def _global(traits: Traits, values: list[str]) -> None:
-    match values:
-        case ["master-worker", *_]:
-            traits.is_master_worker = True
-        case ["stats", "socket", address, *options]:
-            level = options[options.index("level") + 1] if "level" in options[:-1] else "operator"
-            traits.stats_sockets.append((utf8(address), level))
-        case ["hard-stop-after", time, *_]:
-            traits.hard_stop_after = time
-        case ["chroot", directory, *_]:
-            traits.chroot = utf8(directory)
 
 
 def _resolvers(traits: Traits, section: Section, values: list[str]) -> None:
