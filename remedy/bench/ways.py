@@ -1,4 +1,4 @@
-"""The five hosts whose throughput is compared: untouched, changed by remedy, and changed by hand to the same end."""
+"""The hosts whose throughput is compared: untouched, changed by remedy, and changed by hand to the same end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from remedy.lab import Host, lab_up
 SPEC = "/root/remedy.yaml"
 SUBNET = "172.17.0.0/16"
 SERVER, SERVER_PORT, PORT = "dev1-api-1", 8080, 5001
-HAIRPIN_SPEC = """\
+NETWORK = "by-hand"
+CONFIG = "/srv/dev1/haproxy.cfg"
+HEAD = """\
 version: 1
 load_balancer: dev1-haproxy-1
 backends:
   - containers: [dev1-api-1, dev1-api-2, dev1-api-3]
     port: 8080
-remedies:
-  hairpin: true
-accept_pinned: true
 """
 
 
@@ -32,16 +31,21 @@ class Way:
     name: str
     prepare: Callable[[Host], None]
     by_hand: str | None = None  # the name of the way that was set up by hand to the same end
+    is_direct: bool = False  # haproxy goes straight to the containers: what counts is the way through it
 
 
 def leave_untouched(_host: Host) -> None:
     """docker-proxy carries it."""
 
 
-def apply_remedy(host: Host) -> None:
-    """What remedy proposes for this host: userland-proxy off."""
-    host.run(["remedy", "init", "-o", SPEC], timeout=120)
-    host.run(["remedy", "-c", SPEC, "apply", "--yes"], timeout=300)
+def applied(remedies: str) -> Callable[[Host], None]:
+    """A host on which remedy has applied this."""
+
+    def prepare(host: Host) -> None:
+        host.write_file(SPEC, f"{HEAD}{remedies}\n")
+        host.run(["remedy", "-c", SPEC, "apply", "--yes"], timeout=300)
+
+    return prepare
 
 
 def switch_off_by_hand(host: Host) -> None:
@@ -49,12 +53,6 @@ def switch_off_by_hand(host: Host) -> None:
     host.write_file("/etc/docker/daemon.json", '{"userland-proxy": false}\n')
     host.run(["systemctl", "restart", "docker"], timeout=120)
     host.run(["docker", "start", *host.run(["docker", "ps", "-aq"]).stdout.split()], timeout=60)
-
-
-def apply_hairpin(host: Host) -> None:
-    """Remedy's own DNAT ahead of the engine's, without a restart."""
-    host.write_file(SPEC, HAIRPIN_SPEC)
-    host.run(["remedy", "-c", SPEC, "apply", "--yes"], timeout=300)
 
 
 def redirect_by_hand(host: Host) -> None:
@@ -68,12 +66,43 @@ def redirect_by_hand(host: Host) -> None:
         host.run(["iptables", "-w", "-t", "nat", "-I", "POSTROUTING", *masquerade])
 
 
+def connect_by_hand(host: Host) -> None:
+    """One internal network, names in haproxy.cfg, a reload: as an operator would do it in a quiet hour."""
+    host.run(["docker", "network", "create", "--internal", NETWORK])
+    for container in ("dev1-haproxy-1", *(f"dev1-api-{number}" for number in (1, 2, 3))):
+        host.run(["docker", "network", "connect", NETWORK, container])
+    config = host.read_file(CONFIG).decode()
+    for number in (1, 2, 3):
+        config = config.replace(
+            f"{GATEWAY}:{PORT + number - 1} check",
+            f"dev1-api-{number}:{SERVER_PORT} check resolvers docker init-addr last,libc,none",
+        )
+    # Over the same inode: the file is bind-mounted.
+    host.write_file(CONFIG, f"{config}\nresolvers docker\n    nameserver dns 127.0.0.11:53\n")
+    host.run(["docker", "kill", "-s", "USR2", "dev1-haproxy-1"])
+
+
 WAYS = (
     Way("docker-proxy, before", leave_untouched),
-    Way("remedy: userland_proxy false", apply_remedy, by_hand="by hand: userland-proxy false"),
+    Way(
+        "remedy: userland_proxy false",
+        applied("remedies: {userland_proxy: false}"),
+        by_hand="by hand: userland-proxy false",
+    ),
     Way("by hand: userland-proxy false", switch_off_by_hand),
-    Way("remedy: hairpin", apply_hairpin, by_hand="by hand: DNAT, masquerade"),
+    Way(
+        "remedy: hairpin",
+        applied("remedies: {hairpin: true}\naccept_pinned: true"),
+        by_hand="by hand: DNAT, masquerade",
+    ),
     Way("by hand: DNAT, masquerade", redirect_by_hand),
+    Way(
+        "remedy: user_network",
+        applied("remedies: {user_network: remedy-lb}"),
+        by_hand="by hand: one network, by name",
+        is_direct=True,
+    ),
+    Way("by hand: one network, by name", connect_by_hand, is_direct=True),
 )
 
 
@@ -89,13 +118,14 @@ def prepared_hosts(prefix: str, engine: str, firewall: str, ways: Sequence[Way] 
         yield hosts
 
 
-def gateway_target(host: Host) -> Target:
-    """haproxy's container asks a backend by the gateway's address and the published port."""
-    return Target(container_netns(host, BALANCER), f"http://{GATEWAY}:{PORT}/1k")
+def backend_target(host: Host, way: Way) -> Target:
+    """haproxy's container asks a backend by the gateway's address and the published port, or directly."""
+    server = f"{_address_of(host, SERVER)}:{SERVER_PORT}" if way.is_direct else f"{GATEWAY}:{PORT}"
+    return Target(container_netns(host, BALANCER), f"http://{server}/1k")
 
 
 def haproxy_target(host: Host) -> Target:
-    """Another machine asks haproxy, which asks the backends by the gateway."""
+    """Another machine asks haproxy, which asks the backends as it is configured."""
     return Target(str(host.external.netns_path), f"http://{host.address}:8080/1k")
 
 
