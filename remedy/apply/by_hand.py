@@ -58,8 +58,23 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _switch(action, undo)
         case ReleaseLiveRestore():
             return  # undoing the hold does all of it
-        case CreateNetwork() | ConnectNetwork() | RewireHaproxy() | WriteComposeOverride():
+        case WriteComposeOverride():
+            yield from _write(action.original)
+        case ConnectNetwork():
+            yield from _disconnect(action, undo)
+        case CreateNetwork():
+            yield f"docker network rm {shlex.quote(action.name)}"
+        case RewireHaproxy():
             return
+
+
+def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:
+    listed = undo.get("present")
+    present = set(listed) if isinstance(listed, list) else set()
+    network = shlex.quote(action.network)
+    for member in action.members:
+        if member.container_id not in present:
+            yield f"docker network disconnect {network} {shlex.quote(member.container)} || true"
 
 
 def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator[str]:

@@ -11,13 +11,21 @@ from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.writer import select_writer
 from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
-from remedy.plan.model import Action, HoldLiveRestore, ReleaseLiveRestore, SetSysctls, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import (
+    Action,
+    HoldLiveRestore,
+    ReleaseLiveRestore,
+    SetSysctls,
+    SwitchUserlandProxy,
+    WriteComposeOverride,
+    WriteRules,
+)
 
 
 def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     """What differs both from what the run left and from what was there before it, a line each."""
     begun = [action for action, _ in run.to_undo()]
-    found = [*_sysctls(begun)]
+    found = [*_sysctls(begun), *_overrides(begun)]
     if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
         # All actions of the plan: after half a rollback the file is what one that is reverted already has left.
         found = [*_daemon_json(run.plan.actions), *found]
@@ -41,6 +49,18 @@ def keep_foreign_file(run: Run) -> Path | None:
             write_atomically(copy, raw, mode=0o600)
             return copy
     return None
+
+
+def _overrides(actions: Iterable[Action]) -> Iterator[str]:
+    for action in actions:
+        if isinstance(action, WriteComposeOverride):
+            try:
+                raw = read_without_following(Path(action.path))
+            except RemedyError as error:
+                yield str(error)
+                continue
+            if raw is not None and raw not in (action.content.raw, action.original.raw):
+                yield f"{action.path} was edited since"
 
 
 def _daemon_json(actions: Iterable[Action]) -> Iterator[str]:

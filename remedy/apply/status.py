@@ -14,12 +14,14 @@ from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
     ReleaseLiveRestore,
     RemoveRules,
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
     SwitchUserlandProxy,
+    WriteComposeOverride,
 )
 from remedy.plan.model import WriteRules as WriteRulesPlan
 from remedy.plan.refusals import proxy_is_configured
@@ -72,6 +74,10 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
             yield from _hairpin_mode(action, facts)
         elif isinstance(action, RewireHaproxy):
             yield from _haproxy(action, facts)
+        elif isinstance(action, ConnectNetwork):
+            yield from _members(action, facts)
+        elif isinstance(action, WriteComposeOverride):
+            yield from _override(action, facts)
     if switched is not None:
         yield from _userland_proxy(switched, _final_bytes(actions), facts)
 
@@ -131,6 +137,36 @@ def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
                 found="off",
                 next_step="remedy plan",
             )
+
+
+def _members(action: ConnectNetwork, facts: HostFacts) -> Iterator[Drift]:
+    """By name: whoever makes a container again gives it another id."""
+    running = {container.name: container for container in facts.containers if container.is_running}
+    for member in action.members:
+        container = running.get(member.container)
+        if container is not None and all(e.network_name != action.network for e in container.endpoints):
+            is_new = container.id != member.container_id
+            yield Drift(
+                what=f"{member.container} is not on the network {action.network} any more",
+                where=member.container,
+                expected="connected",
+                found="made again without it" if is_new else "disconnected",
+                next_step="remedy plan, remedy apply: until then haproxy does not find it by name",
+            )
+
+
+def _override(action: WriteComposeOverride, facts: HostFacts) -> Iterator[Drift]:
+    project = next((known for known in facts.compose_projects if known.name == action.project), None)
+    if project is None or project.override is None or project.override.path != action.path:
+        return
+    if project.override.raw != action.content.raw:
+        yield Drift(
+            what="the compose override is not as remedy wrote it",
+            where=action.path,
+            expected="the bytes that remedy left",
+            found="no file" if project.override.raw is None else "other bytes",
+            next_step="remedy plan: compose takes the services off the network when it makes them again",
+        )
 
 
 def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:

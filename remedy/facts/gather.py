@@ -18,6 +18,7 @@ from pathlib import Path
 from remedy import __version__
 from remedy.facts.answers import EngineAnswers, ask_engine
 from remedy.facts.bridges import parse_bridge_ports, with_containers
+from remedy.facts.compose_files import read_compose_projects
 from remedy.facts.conntrack import read_conntrack
 from remedy.facts.daemon_json import read_daemon_json
 from remedy.facts.engine import (
@@ -149,6 +150,7 @@ def _gather_local(endpoint: str, daemon_json_path: str, pool: Executor, notes: N
         sysctls=network.sysctls,
         conntrack=network.conntrack,
         haproxies=haproxies,
+        compose_projects=notes.attempt("compose files", (), partial(read_compose_projects, engine.containers)),
     )
 
 

@@ -40,6 +40,11 @@ def basis_of(facts: HostFacts) -> dict[str, str]:
         if name.endswith("route_localnet") or "bridge-nf-call" in name
     }
     basis |= _haproxy_files(facts)
+    basis |= {
+        f"compose override {p.override.path}": "absent" if p.override.raw is None else _digest(p.override.raw)
+        for p in facts.compose_projects
+        if p.override is not None
+    }
     for tables in facts.firewall.tables:
         key = f"rules of iptables-{tables.variant} IPv{tables.family}"
         basis[key] = _digest(repr(normalised(tables.text)).encode())

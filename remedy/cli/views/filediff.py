@@ -14,6 +14,7 @@ _CONTENTS = {
     "hold_live_restore": ("original", "content"),
     "userland_proxy": ("original", "content"),
     "release_live_restore": ("hold_content", "final"),
+    "compose_override": ("original", "content"),
 }
 _STYLES = {"+": "green", "-": "red", " ": "dim"}
 
