@@ -63,6 +63,8 @@ def _read(name: str, container: Container, installed: bool) -> ComposeProject:
     reads_itself = _reads_by_itself(directory, files)
     path = str(PurePosixPath(directory, OWN_NAME if reads_itself else OWN_NAME_ELSEWHERE))
     state = read_state(path)
+    if state.raw is not None and not state.raw.startswith(MARK):
+        return project.model_copy(update={"problem": f"{path} is there already, and not remedy's"})
     changes = {"override": state, "is_read_by_compose": reads_itself, "problem": state.problem}
     first = os.lstat(files[0])
     return project.model_copy(
