@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from remedy.errors import EngineError
@@ -23,12 +22,30 @@ class EngineNetworks:
         self._client = client
 
     def named(self, name: str) -> dict[str, Any] | None:
-        """The network of exactly this name as `docker network inspect` shows it; None when there is none."""
-        for network in _asked("the list of networks", lambda: self._client.networks(names=[name])):
-            if network["Name"] == name:
-                found: dict[str, Any] = _asked(f"network {name}", partial(self._client.inspect_network, network["Id"]))
-                return found
-        return None
+        """The network of exactly this name; None when there is none."""
+        listed = _asked("the list of networks", lambda: self._client.networks(names=[name]))
+        return next((network for network in listed if network["Name"] == name), None)
+
+    def id_of(self, name: str) -> str | None:
+        """The id of the network of exactly this name; None when there is none."""
+        found = self.named(name)
+        return None if found is None else str(found["Id"])
+
+    def labelled(self, label: str, value: str) -> dict[str, Any] | None:
+        """The network with this label; None when there is none."""
+        filters = {"label": f"{label}={value}"}
+        listed = _asked("the list of networks", lambda: self._client.networks(filters=filters))
+        return next((network for network in listed if (network.get("Labels") or {}).get(label) == value), None)
+
+    def members(self, network_id: str) -> list[str]:
+        """The names of all containers that are on a network, or will be when they start."""
+        listed = _asked("the list of containers", lambda: self._client.containers(all=True))
+        return [
+            container["Names"][0].lstrip("/")
+            for container in listed
+            for endpoint in ((container.get("NetworkSettings") or {}).get("Networks") or {}).values()
+            if endpoint.get("NetworkID") == network_id
+        ]
 
     def create(self, name: str, *, internal: bool, subnets: Sequence[Subnet], labels: dict[str, str]) -> str:
         """Make a bridge network, and return its id."""
@@ -86,12 +103,6 @@ class EngineNetworks:
                 return None
             raise
         return found
-
-    def joined(self, container_id: str, network_id: str) -> bool:
-        """Whether the container is on the network; False for one that is gone."""
-        found = self.container(container_id)
-        networks = {} if found is None else found["NetworkSettings"]["Networks"] or {}
-        return any(endpoint["NetworkID"] == network_id for endpoint in networks.values())
 
 
 @contextmanager
