@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +57,7 @@ def test_words_lie_in_the_line_in_order_and_do_not_overlap(line: str) -> None:
         return
     places = [(word.start, word.end) for word in words]
     assert places == sorted(places)
-    assert all(end <= begin for (_, end), (begin, _) in zip(places, places[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(places))
     assert all(0 <= begin < end <= len(line) for begin, end in places)
 
 
