@@ -167,7 +167,7 @@ def _action(
         reason="what compose does not know of, it leaves out when it makes a container again",
         before="no such file" if made else "as remedy wrote it earlier",
         after=f"{', '.join(services)} on the network, whoever starts them",
-        inverse="remove it" if made else "what it said before",
+        inverse="remove the file" if made else "the file as it was before",
         path=present.path,
         project=project.name,
         services=services,

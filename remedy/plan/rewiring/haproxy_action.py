@@ -125,7 +125,7 @@ def _action(
         "container when it is made again",
         before=_some(f"{s.host_before}:{s.port_before}" for s in servers),
         after=_some(f"{s.host}:{s.port}" for s in servers),
-        inverse="the original bytes into the same file, and the same way to take them up",
+        inverse="the original bytes into the same file, taken up in the same way",
         disruption=_disruption(balancer, haproxy, how),
         container=balancer.name,
         container_id=balancer.id,

@@ -124,7 +124,7 @@ def _new_network(facts: HostFacts, everybody: Sequence[Container], options: User
         "default route, so no published port moves",
         before="no such network",
         after=f"a bridge of its own, {', '.join(map(str, subnets))}, no way out",
-        inverse="remove it, if nobody else has joined",
+        inverse=f"remove {options.name}, if nobody else has joined",
         name=options.name,
         internal=True,
         subnets=subnets,
@@ -161,7 +161,7 @@ def _connect(
         reason="the load balancer reaches them there without NAT; what they are on already stays",
         before="not on it",
         after=", ".join(member.container for member in members[:8]) + (" ..." if len(members) > 8 else ""),
-        inverse="disconnect those that were not on it",
+        inverse=f"disconnect from {network} whoever was not on it",
         network=network,
         members=members,
     )
