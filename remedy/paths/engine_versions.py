@@ -18,6 +18,9 @@ HAS_VALIDATE: Version = (23, 0)
 # `docker network connect --gw-priority` (28.0): which endpoint is the gateway no longer hangs on names alone.
 HAS_GATEWAY_PRIORITY: Version = (28, 0)
 
+# One `-d ADDRESS ! -i BRIDGE -j DROP` in raw for each endpoint (28.2.0, filterDirectAccess); before, for each port.
+DROPS_DIRECT_ACCESS: Version = (28, 2)
+
 # A UDP docker-proxy on every address answers from the address that was asked (measured: 28.5 does, 26.1 does not).
 PROXY_ANSWERS_AS_ASKED: Version = (28, 0)
 
@@ -30,6 +33,11 @@ def proxy_answers_from_asked_address(version: Version) -> bool:
 def has_gateway_priority(version: Version) -> bool:
     """Whether `docker network connect --gw-priority` exists."""
     return version >= HAS_GATEWAY_PRIORITY
+
+
+def drops_direct_access(version: Version) -> bool:
+    """Whether a container's address is closed to everybody but its neighbours, by a rule of its own."""
+    return version >= DROPS_DIRECT_ACCESS
 
 
 def sets_bridge_nf(version: Version) -> bool:

@@ -1,7 +1,6 @@
 """The host with a new bridge network, and with containers joined to a network: pure, from facts to facts.
 
-Names of interfaces that the engine will choose are made up. The engine's rules are those by which neighbours talk and
-everybody else is kept out; where it really puts them differs from version to version, and makes no difference to that.
+Names of interfaces that the engine will choose are made up, and so is who gets which of the free addresses.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from remedy.facts.model import (
     HostFacts,
     Interface,
     InterfaceAddress,
-    IptablesTables,
     Link,
     NetNamespace,
     Network,
     Route,
     Subnet,
 )
-from remedy.firewall.saved_edit import EditableRules
+from remedy.paths.internal_network_rules import with_endpoint, with_internal_network
 
 SUPPOSED = "br-supposed"
 _FAMILY: dict[int, Literal[4, 6]] = {4: 4, 6: 6}
@@ -55,8 +53,7 @@ def with_network(facts: HostFacts, name: str, subnets: Sequence[Subnet]) -> Host
         else space
         for space in facts.namespaces
     )
-    tables = tuple(_with_rules(table, bridge, subnets) for table in facts.firewall.tables)
-    firewall = facts.firewall.model_copy(update={"tables": tables})
+    firewall = with_internal_network(facts, bridge, subnets)
     changed = {"networks": (*facts.networks, network), "namespaces": spaces, "firewall": firewall}
     return facts.model_copy(update=changed)
 
@@ -86,13 +83,22 @@ def _joined(facts: HostFacts, network: Network, container: Container, aliases: t
             spaces.append(_with_interface(space, link, own))
         else:
             spaces.append(space)
-    port = BridgePort(bridge=network.bridge or "", interface=veth, hairpin_mode=False, container_id=container.id)
+    port = BridgePort(
+        bridge=network.bridge or "",
+        interface=veth,
+        hairpin_mode=facts.engine.userland_proxy is False,
+        container_id=container.id,
+    )
     endpoint = _endpoint(network, own, aliases)
     containers = tuple(
         c.model_copy(update={"endpoints": (*c.endpoints, endpoint)}) if c.id == container.id else c
         for c in facts.containers
     )
+    firewall = facts.firewall
+    for interface in own:
+        firewall = with_endpoint(facts.model_copy(update={"firewall": firewall}), network, interface.ip)
     changed = {
+        "firewall": firewall,
         "namespaces": tuple(spaces),
         "bridge_ports": (*facts.bridge_ports, port),
         "containers": containers,
@@ -148,22 +154,3 @@ def _free_addresses(facts: HostFacts, network: Network) -> Iterator[Interface]:
         address = next((address for address in subnet.hosts() if address not in taken), None)
         if address is not None:
             yield ip_interface(f"{address}/{subnet.prefixlen}")
-
-
-def _with_rules(table: IptablesTables, bridge: str, subnets: Sequence[Subnet]) -> IptablesTables:
-    """An internal network's: nothing from elsewhere in, nothing out, neighbours free."""
-    rules = EditableRules(table.text)
-    if not rules.has_chain("filter", "FORWARD") or not any("DOCKER" in chain for chain in rules.chains("filter")):
-        return table
-    own = [subnet for subnet in subnets if subnet.version == table.family]
-    added = [rule for subnet in own for rule in _isolating(bridge, subnet)]
-    added.append(f"-A FORWARD -i {bridge} -o {bridge} -j ACCEPT")
-    rules.put("filter", "FORWARD", (*added, *rules.rules("filter", "FORWARD")))
-    return table.model_copy(update={"text": rules.text})
-
-
-def _isolating(bridge: str, subnet: Subnet) -> tuple[str, str]:
-    return (
-        f"-A FORWARD ! -s {subnet} -o {bridge} -j DROP",
-        f"-A FORWARD ! -d {subnet} -i {bridge} -j DROP",
-    )
