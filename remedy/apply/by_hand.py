@@ -63,7 +63,7 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
         case ConnectNetwork():
             yield from _disconnect(action, undo)
         case CreateNetwork():
-            yield f"docker network rm {shlex.quote(action.name)}"
+            yield from _remove_network(action, undo)
         case RewireHaproxy():
             return
 
@@ -75,6 +75,20 @@ def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[
     for member in action.members:
         if member.container_id not in present:
             yield f"docker network disconnect {network} {shlex.quote(member.container)} || true"
+    files = undo.get("files")
+    for named in (files if isinstance(files, dict) else {}).values():
+        for path, encoded in named.items():
+            file = shlex.quote(str(path))
+            yield f"[ ! -e {file} ] || echo {shlex.quote(str(encoded))} | base64 -d > {file}"
+
+
+def _remove_network(action: CreateNetwork, undo: Mapping[str, object]) -> Iterator[str]:
+    name = shlex.quote(action.name)
+    yield "docker network inspect -f '{{range .Containers}}{{.Name}} {{end}}' " + f"{name}   # disconnect each of them"
+    intent = undo.get("intent")
+    # Never somebody else's network of the same name.
+    wanted = f"$(docker network ls -q --filter label=remedy.intent={shlex.quote(str(intent))})" if intent else name
+    yield f"docker network rm {wanted}"
 
 
 def _switch(action: SwitchUserlandProxy, undo: Mapping[str, object]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -13,6 +14,8 @@ from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
+    CreateNetwork,
     HoldLiveRestore,
     ReleaseLiveRestore,
     SetSysctls,
@@ -31,6 +34,8 @@ def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
         found = [*_daemon_json(run.plan.actions), *found]
     if facts is not None and run.state in ("applied", "pending"):
         found += _rules(begun, facts)
+    if facts is not None:
+        found += _joined(run, facts)
     return tuple(found)
 
 
@@ -107,3 +112,16 @@ def _rules(actions: list[Action], facts: HostFacts) -> Iterator[str]:
             continue  # gone as a whole (a reboot, a flush): nothing of anybody's would be lost
         for difference in writer.differences(action.ruleset, facts.firewall):
             yield f"remedy's {action.ruleset.name} rules were edited: {difference}"
+
+
+def _joined(run: Run, facts: HostFacts) -> Iterator[str]:
+    """Containers on a network of remedy's that others have connected: it cannot be removed below them."""
+    connected = [action for action in run.plan.actions if isinstance(action, ConnectNetwork)]
+    for action, undo in run.to_undo():
+        if not isinstance(action, CreateNetwork) or "intent" not in undo:
+            continue
+        own = {n.id for n in facts.networks if n.labels.get(INTENT_LABEL) == undo["intent"]}
+        members = {m.container for each in connected if each.network == action.name for m in each.members}
+        for container in facts.containers:
+            if container.name not in members and any(e.network_id in own for e in container.endpoints):
+                yield f"{container.name} has joined the network {action.name}, which cannot be removed below it"

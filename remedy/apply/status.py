@@ -141,6 +141,15 @@ def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
 
 def _members(action: ConnectNetwork, facts: HostFacts) -> Iterator[Drift]:
     """By name: whoever makes a container again gives it another id."""
+    if all(network.name != action.network for network in facts.networks):
+        yield Drift(
+            what=f"the network {action.network} is gone",
+            where=action.network,
+            expected="a network",
+            found="none",
+            next_step="remedy rollback, then remedy plan, remedy apply",
+        )
+        return
     running = {container.name: container for container in facts.containers if container.is_running}
     for member in action.members:
         container = running.get(member.container)

@@ -15,9 +15,12 @@ from remedy.apply.runs import Run
 from remedy.facts.model import HostFacts
 from remedy.plan.model import (
     Action,
+    ConnectNetwork,
+    CreateNetwork,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
+    RewireHaproxy,
     SwitchUserlandProxy,
     WriteRules,
 )
@@ -60,11 +63,15 @@ def undo_actions(begun: Begun, context: ActionContext, journal: Journal, progres
     """Revert each action, in the given order (newest first), and go on past one that fails.
 
     But not past a restart of the engine that fails: what comes after it takes away the rules that carry the traffic
-    meanwhile, and live-restore, which the next try needs again.
+    meanwhile, and live-restore, which the next try needs again. And haproxy's network stays while haproxy uses it.
     """
     failed: list[Failure] = []
     reverted: list[Action] = []
     for position, (action, undo) in enumerate(begun):
+        needed = _needed_by(action, failed)
+        if needed is not None:
+            failed.append(Failure(action, undo, f"comes after: {needed.summary}"))
+            continue
         _record(journal, "reverting", action)
         error = _revert(action, undo, context, progress)
         if error is None:
@@ -78,6 +85,14 @@ def undo_actions(begun: Begun, context: ActionContext, journal: Journal, progres
             failed += [Failure(later, its_undo, waiting) for later, its_undo in begun[position + 1 :]]
             break
     return Undone(tuple(_still_failed(failed, reverted, journal, progress)))
+
+
+def _needed_by(action: Action, failed: Collection[Failure]) -> Action | None:
+    """A haproxy that could not be led back, whose servers are still on the network that the action made or joined."""
+    network = action.network if isinstance(action, ConnectNetwork) else None
+    network = action.name if isinstance(action, CreateNetwork) else network
+    led = (failure.action for failure in failed if isinstance(failure.action, RewireHaproxy))
+    return next((other for other in led if other.network == network), None)
 
 
 def undo_run(run: Run, facts: HostFacts | None, context: ActionContext, journal: Journal, progress: Progress) -> Undone:

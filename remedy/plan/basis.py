@@ -27,7 +27,8 @@ def basis_of(facts: HostFacts) -> dict[str, str]:
     }
     basis |= {f"container {c.name}": _container(c) for c in facts.containers}
     basis |= {
-        f"network {n.name}": f"{n.id} {n.driver} {n.bridge} {[str(s) for s in n.subnets]}" for n in facts.networks
+        f"network {n.name}": f"{n.id} {n.driver} {n.bridge} {n.internal} {[str(s) for s in n.subnets]}"
+        for n in facts.networks
     }
     basis |= {
         f"hairpin mode of {p.interface}": f"{p.bridge} {p.hairpin_mode}"
@@ -90,7 +91,8 @@ def _haproxy(haproxy: HaproxyFacts, names: Mapping[str, str]) -> str:
 def _container(container: Container) -> str:
     addresses = [str(i) for e in container.endpoints for i in (e.ipv4, e.ipv6) if i is not None]
     ports = sorted(f"{p.host_address}:{p.host_port}>{p.container_port}/{p.protocol}" for p in container.ports)
-    return f"{container.id} {container.state} {container.started_at} {addresses} {ports}"
+    joined = [f"{e.network_name} {e.gateway_priority} {' '.join(sorted(e.aliases))}" for e in container.endpoints]
+    return f"{container.id} {container.state} {container.started_at} {addresses} {ports} {joined}"
 
 
 def _digest(raw: bytes) -> str:
