@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from remedy.actions.networks import INTENT_LABEL
+from remedy.apply.followers import belongs_to_run
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -14,7 +15,6 @@ from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
 from remedy.plan.model import (
     Action,
-    ConnectNetwork,
     CreateNetwork,
     HoldLiveRestore,
     ReleaseLiveRestore,
@@ -116,12 +116,11 @@ def _rules(actions: list[Action], facts: HostFacts) -> Iterator[str]:
 
 def _joined(run: Run, facts: HostFacts) -> Iterator[str]:
     """Containers on a network of remedy's that others have connected: it cannot be removed below them."""
-    connected = [action for action in run.plan.actions if isinstance(action, ConnectNetwork)]
     for action, undo in run.to_undo():
         if not isinstance(action, CreateNetwork) or "intent" not in undo:
             continue
         own = {n.id for n in facts.networks if n.labels.get(INTENT_LABEL) == undo["intent"]}
-        members = {m.container for each in connected if each.network == action.name for m in each.members}
         for container in facts.containers:
-            if container.name not in members and any(e.network_id in own for e in container.endpoints):
+            is_on = any(endpoint.network_id in own for endpoint in container.endpoints)
+            if is_on and not belongs_to_run(container, run.plan.actions, action.name):
                 yield f"{container.name} has joined the network {action.name}, which cannot be removed below it"

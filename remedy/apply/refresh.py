@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from remedy.apply.followers import with_followers
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
@@ -26,7 +27,9 @@ def refreshed_run(begun: Begun, planned: Sequence[Action], facts: HostFacts | No
     bridges that appeared since the plan.
     """
     late = _needed_by_rules(planned, facts)
-    return tuple((_in_time(refreshed(action, facts), late), undo) for action, undo in begun)
+    return tuple(
+        (with_followers(_in_time(refreshed(action, facts), late), planned, facts), undo) for action, undo in begun
+    )
 
 
 def _needed_by_rules(planned: Sequence[Action], facts: HostFacts | None) -> dict[str, str]:
