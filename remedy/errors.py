@@ -9,6 +9,7 @@
     ├── PermissionNeededError       1   this needs root (or the Docker socket)
     ├── CommandError                1   a program that remedy ran failed
     ├── EngineError                 1   the Docker engine does not answer, or not as it should
+    ├── HaproxyError                1   haproxy does not take a configuration or an order
     ├── LabError                    1   a lab host cannot be made or found
     ├── VerificationFailedError     3   traffic did not flow, everything was put back
     ├── IncompleteRollbackError     4   something could not be put back: an operator is needed
@@ -109,6 +110,12 @@ class EngineError(RemedyError):
     """The Docker engine cannot be reached or refuses."""
 
     code = "engine"
+
+
+class HaproxyError(RemedyError):
+    """haproxy does not accept a configuration, does not answer, or does not do what it was told."""
+
+    code = "haproxy"
 
 
 class LabError(RemedyError):

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from remedy.actions.engine_state import save_command
+from remedy.apply.by_hand_haproxy import haproxy_by_hand
 from remedy.facts.model import FirewallBackend
 from remedy.firewall import names
 from remedy.firewall.iptables_rules import forward_chain_name, tables
@@ -65,7 +66,7 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
         case CreateNetwork():
             yield from _remove_network(action, undo)
         case RewireHaproxy():
-            return
+            yield from haproxy_by_hand(action, undo)
 
 
 def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.followers import belongs_to_run
+from remedy.apply.foreign_haproxy import edited_configurations, three_way_difference
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -32,6 +33,7 @@ def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
         # All actions of the plan: after half a rollback the file is what one that is reverted already has left.
         found = [*_daemon_json(run.plan.actions), *found]
+    found += [f"{edit.path} was {edit.how} since" for edit in edited_configurations(begun)]
     if facts is not None and run.state in ("applied", "pending"):
         found += _rules(begun, facts)
     if facts is not None:
@@ -39,21 +41,41 @@ def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def keep_foreign_file(run: Run) -> Path | None:
-    """Copy an edited daemon.json into the run's directory before it is written over; None: nobody edited it.
+def foreign_differences(run: Run) -> tuple[str, ...]:
+    """What was edited in haproxy's configuration, line by line: before remedy, as remedy wrote it, now.
+
+    For the operator's eyes alone: such a file may hold passwords, so this goes into no journal.
+    """
+    begun = [action for action, _ in run.to_undo()]
+    return tuple(line for edit in edited_configurations(begun) for line in three_way_difference(edit))
+
+
+def keep_foreign_files(run: Run) -> tuple[Path, ...]:
+    """Copy edited files into the run's directory before they are written over; where they are kept.
 
     Raises OSError.
     """
-    for path, contents in _known_contents(run.plan.actions).items():
+    begun = [action for action, _ in run.to_undo()]
+    edited = [*_edited_daemon_json(run.plan.actions)]
+    edited += [(edit.path, edit.now) for edit in edited_configurations(begun) if edit.now is not None]
+    kept: list[Path] = []
+    for number, (path, raw) in enumerate(edited):
+        copy = run.directory / f"overwritten-{Path(path).name}"
+        # Two files may have the same name.
+        copy = copy.with_name(f"{copy.name}.{number}") if copy in kept else copy
+        write_atomically(copy, raw, mode=0o600)
+        kept.append(copy)
+    return tuple(kept)
+
+
+def _edited_daemon_json(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]]:
+    for path, contents in _known_contents(actions).items():
         try:
             raw = read_without_following(Path(path))
         except RemedyError:
             continue  # a symbolic link: it is refused, not written over
         if raw is not None and raw not in contents:
-            copy = run.directory / f"overwritten-{Path(path).name}"
-            write_atomically(copy, raw, mode=0o600)
-            return copy
-    return None
+            yield path, raw
 
 
 def _overrides(actions: Iterable[Action]) -> Iterator[str]:

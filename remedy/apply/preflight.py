@@ -19,10 +19,19 @@ from remedy.errors import (
     StalePlanError,
 )
 from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.haproxy import config_file
 from remedy.host.files import check_writable
 from remedy.paths.engine_versions import has_validate
 from remedy.plan.basis import basis_of, changed_items
-from remedy.plan.model import HoldLiveRestore, Plan, RemoveRules, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import (
+    ConfigFile,
+    HoldLiveRestore,
+    Plan,
+    RemoveRules,
+    RewireHaproxy,
+    SwitchUserlandProxy,
+    WriteRules,
+)
 
 CHANGES_SHOWN = 8
 NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -99,6 +108,30 @@ def check_can_work(plan: Plan, facts: HostFacts, context: ActionContext) -> None
             _check_daemon_json(action, facts, context)
         elif isinstance(action, WriteRules | RemoveRules):
             _check_writer(FirewallBackend(action.firewall_backend))
+        elif isinstance(action, RewireHaproxy):
+            for file in action.files:
+                _check_configuration(file)
+
+
+def _check_configuration(file: ConfigFile) -> None:
+    """haproxy's file is written in place: that very file, and as much as it grows by. Raises StalePlanError too."""
+    path = Path(file.content.path)
+    try:
+        config_file.check_writable(file)
+        growth = len(file.content.raw or b"") - len(file.original.raw or b"")
+        if growth > 0:
+            _prove_writable(path, growth)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written",
+        where=str(path),
+        why=error.strerror,
+        next_step="make room, or the file (or its file system) writable; nothing was changed",
+    )
 
 
 def _check_daemon_json(action: SwitchUserlandProxy | HoldLiveRestore, facts: HostFacts, context: ActionContext) -> None:
@@ -108,12 +141,7 @@ def _check_daemon_json(action: SwitchUserlandProxy | HoldLiveRestore, facts: Hos
         if path.parent.exists():
             _prove_writable(path, len(raw))
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written",
-            where=str(path),
-            why=error.strerror,
-            next_step="make room, or the file (or its file system) writable; nothing was changed",
-        ) from error
+        raise _not_writable(path, error) from error
     if has_validate(facts.engine.version_tuple):
         context.engine.validate(raw, path)
 

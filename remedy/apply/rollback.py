@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from remedy.actions.context import ActionContext
-from remedy.apply.foreign import foreign_changes, keep_foreign_file
+from remedy.apply.foreign import foreign_changes, foreign_differences, keep_foreign_files
 from remedy.apply.guard import remove_guard
 from remedy.apply.interrupts import catch_interrupts
 from remedy.apply.journal import Journal
@@ -59,7 +59,8 @@ def roll_back_locked(
     facts = _facts_or_none(plan)
     changes = foreign_changes(run, facts)
     if changes and not force:
-        raise _foreign_refusal(run, changes)
+        # The guard's words go into the system journal, the operator's to a terminal.
+        raise _foreign_refusal(run, changes, foreign_differences(run) if command == "rollback" else ())
     journal = run.journal()
     progress = Progress(run.id, on_event)
     try:
@@ -108,10 +109,10 @@ def _facts_or_none(plan: Plan) -> HostFacts | None:
         return None
 
 
-def _foreign_refusal(run: Run, changes: tuple[str, ...]) -> RefusedError:
+def _foreign_refusal(run: Run, changes: tuple[str, ...], differences: tuple[str, ...]) -> RefusedError:
     return RefusedError(
         f"somebody else changed what run {run.id} changed",
-        why="; ".join(changes),
+        why="\n".join(("; ".join(changes), *differences)),
         next_step=f"put that change back yourself, or write over it: remedy rollback {run.id} --force",
     )
 
@@ -120,12 +121,12 @@ def _keep_what_is_overwritten(run: Run, changes: tuple[str, ...], progress: Prog
     for change in changes:
         progress.warn(f"written over: {change}")
     try:
-        kept = keep_foreign_file(run)
+        kept = keep_foreign_files(run)
     except OSError as error:
-        progress.warn(f"the edited daemon.json could not be kept: {error.strerror}")
+        progress.warn(f"what was edited could not be kept: {error.strerror}")
     else:
-        if kept is not None:
-            progress.note(f"the edited daemon.json is kept as {kept}")
+        for copy in kept:
+            progress.note(f"the edited {copy.name.removeprefix('overwritten-')} is kept as {copy}")
 
 
 def _record(journal: Journal, event: str, **data: Any) -> None:

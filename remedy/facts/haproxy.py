@@ -84,7 +84,7 @@ def _read_haproxy(process: Process, container: Container | None, *, has_worker: 
     try:
         environment = _environment_of(process)
         with root_of(_pid_with_root(process, container)) as root:
-            program = _program_of(process, root)
+            program = program_of(process, root)
             for argument in _config_paths(process):
                 for path, file in _read_config(root, argument, reading):
                     files.append(describe_file(path, file, container))
@@ -104,7 +104,7 @@ def _read_haproxy(process: Process, container: Container | None, *, has_worker: 
         files=tuple(files),
         program=program,
         arguments=tuple(as_text(argument) for argument in process.arguments),
-        working_directory=as_text(_working_directory(process.pid)),
+        working_directory=as_text(working_directory(process.pid)),
         # The option alone is not enough: one that failed to start its worker serves nothing.
         is_master_worker=has_worker and (traits.is_master_worker or has_master_worker_option(process.arguments)),
         master_socket=master_socket(process.arguments),
@@ -135,7 +135,7 @@ def as_text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _program_of(process: Process, root: int) -> str | None:
+def program_of(process: Process, root: int) -> str | None:
     """The executable as its own root shows it, None where that cannot be told.
 
     The kernel shows it without the mount that it lies on, if that is not the root's own; then haproxy was most likely
@@ -161,7 +161,7 @@ def _pid_with_root(process: Process, container: Container | None) -> int:
 
 def _config_paths(process: Process) -> list[str]:
     files, changed_to = config_arguments(process.arguments)
-    directory = PurePosixPath("/", _working_directory(process.pid), changed_to or "")
+    directory = PurePosixPath("/", working_directory(process.pid), changed_to or "")
     return [str(directory / file) for file in files or [DEFAULT_CONFIG]]
 
 
@@ -172,7 +172,7 @@ def _files_of(root: int, path: str) -> list[str]:
     return [f"{path}/{name}" for name in names if name.endswith(".cfg") and not name.startswith(".")]
 
 
-def _working_directory(pid: int) -> str:
+def working_directory(pid: int) -> str:
     """Return a process's directory as it sees it itself. The kernel shows it relative to the process's root."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115

@@ -155,7 +155,7 @@ def find_owners(inodes: Collection[int], first: Iterable[int] = ()) -> dict[int,
     for pid in dict.fromkeys((*first, *process_ids())):
         if not wanted:
             break
-        held = wanted.intersection(_socket_inodes(pid))
+        held = wanted.intersection(socket_inodes(pid))
         if held:
             program = read_program(pid) or "?"
             owners.update(dict.fromkeys(held, (pid, program)))
@@ -163,7 +163,8 @@ def find_owners(inodes: Collection[int], first: Iterable[int] = ()) -> dict[int,
     return owners
 
 
-def _socket_inodes(pid: int) -> Iterator[int]:
+def socket_inodes(pid: int) -> Iterator[int]:
+    """Give the inodes of the sockets that a process holds; none when it is gone."""
     directory = f"{PROC}/{pid}/fd"
     try:
         names = os.listdir(directory)  # noqa: PTH208

@@ -27,12 +27,13 @@ class FileHistory:
 
     def changes(self, action: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the lines of the difference with their styles; nothing for an action that writes no file."""
-        if action["kind"] not in _CONTENTS:
-            return
-        before_key, after_key = _CONTENTS[action["kind"]]
-        path = action[after_key]["path"]
-        before = self._current.get(path, _raw(action[before_key]))
-        after = _raw(action[after_key])
+        for before, after in _written(action):
+            yield from self._changes(before, after)
+
+    def _changes(self, original: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        path = content["path"]
+        before = self._current.get(path, _raw(original))
+        after = _raw(content)
         self._current[path] = after
         if before == after:
             return
@@ -41,6 +42,16 @@ class FileHistory:
         yield from lines[:MAX_LINES]
         if len(lines) > MAX_LINES:
             yield f"... and {len(lines) - MAX_LINES} more lines", "dim"
+
+
+def _written(action: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What lies there and what is written, of each file of the action."""
+    if action["kind"] == "rewire_haproxy":
+        for file in action["files"]:
+            yield file["original"], file["content"]
+    elif action["kind"] in _CONTENTS:
+        before, after = _CONTENTS[action["kind"]]
+        yield action[before], action[after]
 
 
 def difference(before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:

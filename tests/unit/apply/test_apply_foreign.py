@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remedy.apply.foreign import foreign_changes, keep_foreign_file
+from remedy.apply.foreign import foreign_changes, keep_foreign_files
 from remedy.apply.runs import Run
 from remedy.plan.model import HoldLiveRestore, Plan, ReleaseLiveRestore, SwitchUserlandProxy
 
@@ -57,8 +57,7 @@ def test_an_edit_is_named_and_kept_before_it_is_written_over(journalled: Journal
     edited = b'{"debug": true}'
     put(plan, edited)
     assert foreign_changes(run, None) == (f"{plan.daemon_json_path} was edited since",)
-    kept = keep_foreign_file(run)
-    assert kept is not None
+    (kept,) = keep_foreign_files(run)
     assert kept.read_bytes() == edited
     assert kept.parent == run.directory
 
@@ -66,7 +65,7 @@ def test_an_edit_is_named_and_kept_before_it_is_written_over(journalled: Journal
 def test_where_nothing_was_edited_nothing_is_kept(journalled: Journalled, plan: Plan) -> None:
     run = journalled("started", *ALL, "committed")
     put(plan, contents(plan)[0])
-    assert keep_foreign_file(run) is None
+    assert keep_foreign_files(run) == ()
 
 
 def test_a_file_that_the_run_has_not_come_to_is_no_concern_of_its_undo(journalled: Journalled, plan: Plan) -> None:
@@ -79,4 +78,4 @@ def test_a_symbolic_link_in_the_place_of_the_file_is_named(journalled: Journalle
     run = journalled("started", *ALL, "committed")
     Path(plan.daemon_json_path).symlink_to(tmp_path / "elsewhere")
     assert "symbolic link" in foreign_changes(run, None)[0]
-    assert keep_foreign_file(run) is None
+    assert keep_foreign_files(run) == ()
