@@ -129,7 +129,9 @@ def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:
     wanted = {port.container for port in action.ports}
     names = {container.id: container.name for container in facts.containers}
     for port in facts.bridge_ports:
-        if names.get(port.container_id or "") in wanted and not port.hairpin_mode:
+        # Of the bridges that were meant: on an internal network nobody has a published port to come back by.
+        is_meant = port.bridge in action.bridges and names.get(port.container_id or "") in wanted
+        if is_meant and not port.hairpin_mode:
             yield Drift(
                 what="a bridge port's hairpin mode is off",
                 where=f"{port.interface} in {port.bridge}",

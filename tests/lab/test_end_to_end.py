@@ -44,12 +44,14 @@ def test_an_operators_host_is_mended_and_given_back(lab_host, engine, firewall):
     assert proxies(host) >= 6
 
     assert remedy(host, "init").status == 0
-    assert "userland_proxy: false" in host.read_file(SPEC).decode()
+    proposal = host.read_file(SPEC).decode()
+    assert "  userland_proxy: false" in proposal
+    assert "  user_network: remedy-lb" in proposal
     plan = json.loads(succeed(host, "plan", "--format", "json"))
     assert plan["changes"] is True
     assert plan["refusals"] == []
     moved = {(p["from"], p["to"]): (p["before"], p["after"]) for p in plan["paths"]}
-    assert moved["dev1-haproxy-1", "172.17.0.1:5001"] == ("docker-proxy", "dnat")
+    assert moved["dev1-haproxy-1", "172.17.0.1:5001"] == ("docker-proxy", "direct")
     assert remedy(host, "plan", "--detailed-exitcode").status == 2
 
     report = json.loads(succeed(host, "apply", "--yes", "--format", "json"))
@@ -86,14 +88,16 @@ def test_a_host_with_odd_contents_is_mended_and_given_back_with_every_foreign_ru
 
 
 @pytest.mark.parametrize("firewall", FIREWALLS)
-def test_a_haproxy_on_another_network_keeps_its_docker_proxy(lab_host, firewall):
+def test_a_haproxy_on_another_network_goes_by_name_or_keeps_its_docker_proxy(lab_host, firewall):
     host = lab_host(engine="26.1", firewall=firewall, topology=TOPOLOGIES / "cross-network.yaml")
     before = host_state(host, traffic=False)
     assert remedy(host, "init").status == 0
     proposal = host.read_file(SPEC).decode()
-    assert "# userland_proxy: false" in proposal
-    assert "DOCKER-ISOLATION-STAGE-2" in proposal.replace("\n  # ", " ")
+    assert "  userland_proxy: false" in proposal
+    assert "  user_network: remedy-lb" in proposal
     succeed(host, "apply", "--yes")
+    assert proxies(host) == 0
+    succeed(host, "rollback", "--yes")
 
     host.write_file(SPEC, "version: 1\nremedies: {userland_proxy: false}\n")
     done = remedy(host, "apply", "--yes")
