@@ -6,6 +6,7 @@ needed. A process is told from a later one with the same number by the moment of
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -26,9 +27,6 @@ from remedy.facts.processes import (
 from remedy.haproxy.containers import Containers
 from remedy.host.commands import run_command
 
-# The master sets it for itself before it starts itself anew in "wait mode".
-_WAIT_MODE = b"HAPROXY_MWORKER_WAIT_ONLY="
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProcessIdentity:
@@ -42,13 +40,13 @@ class ProcessIdentity:
 class RunningHaproxy:
     """A haproxy at work.
 
-    master: the process that is told to reload; a haproxy without workers is its own. root_pid: a process that sees the
-    files as haproxy's configuration names them.
+    master: the process that is told to reload; a haproxy without workers is its own. seen_by: a process that sees the
+    files as haproxy's configuration names them, 0: remedy itself does.
     """
 
     master: ProcessIdentity
     arguments: tuple[str, ...]
-    root_pid: int
+    seen_by: int
 
     @property
     def pid(self) -> int:
@@ -56,17 +54,23 @@ class RunningHaproxy:
         return self.master.pid
 
     @property
+    def root_pid(self) -> int:
+        """A process with the root that the configuration's paths begin at."""
+        return self.seen_by or os.getpid()
+
+    @property
     def is_alive(self) -> bool:
         """Whether this very master still runs."""
         return identity_of(self.pid) == self.master
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether a configuration that did not load has left the master without workers of its own (before 3.1)."""
-        try:
-            return _WAIT_MODE in read_proc_bytes(self.pid, "environ")
-        except OSError:
-            return False
+    def life(self) -> str:
+        """A digest that changes when the master starts itself anew, as it does when it is told to reload.
+
+        It then has other arguments, and keeps account of its workers and of loads that failed in its environment.
+        """
+        account = read_proc_bytes(self.pid, "cmdline") + b"\0" + read_proc_bytes(self.pid, "environ")
+        return hashlib.sha256(account).hexdigest()
 
     def workers(self) -> frozenset[ProcessIdentity]:
         """Those that serve: its children, or itself where it has none."""
@@ -97,7 +101,7 @@ class Whereabouts:
         process = read_process(int(shown)) if shown.strip().isdigit() and shown.strip() != "0" else None
         if process is None or process.program != HAPROXY_PROGRAM:
             return None
-        return _running(process, os.getpid() if is_on_host(process.pid) else process.pid)
+        return _running(process, 0 if is_on_host(process.pid) else process.pid)
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
@@ -115,8 +119,8 @@ def as_json(running: RunningHaproxy, workers: Iterable[ProcessIdentity]) -> dict
     return {
         "pid": running.pid,
         "started": running.master.started,
-        "root_pid": running.root_pid,
-        "arguments": list(running.arguments),
+        "seen_by": running.seen_by,
+        "life": running.life,
         "workers": [[one.pid, one.started] for one in sorted(workers)],
     }
 
@@ -127,19 +131,14 @@ def known_again(recorded: Mapping[str, object]) -> RunningHaproxy | None:
         master = ProcessIdentity(int(str(recorded["pid"])), int(str(recorded["started"])))
         process = read_process(master.pid)
         if process is not None and process.program == HAPROXY_PROGRAM and identity_of(master.pid) == master:
-            return RunningHaproxy(master, process.arguments, int(str(recorded["root_pid"])))
+            return RunningHaproxy(master, process.arguments, int(str(recorded["seen_by"])))
     return None
 
 
 def was_reloaded(recorded: Mapping[str, object], running: RunningHaproxy) -> bool:
-    """Whether haproxy has (or may have) loaded its configuration since it was recorded.
-
-    A master that was told to reload starts itself anew with other arguments before its new workers are there.
-    """
-    if running.is_waiting or list(running.arguments) != recorded.get("arguments"):
-        return True
+    """Whether haproxy has loaded its configuration since it was recorded, has failed to, or is about to."""
     now = [[one.pid, one.started] for one in sorted(running.workers())]
-    return now != recorded.get("workers")
+    return now != recorded.get("workers") or running.life != recorded.get("life")
 
 
 def _masters_in(container: Container) -> list[Process]:
@@ -148,6 +147,6 @@ def _masters_in(container: Container) -> list[Process]:
     return [process for process in masters if owners.owner_of(process.pid, process.parent) is not None]
 
 
-def _running(process: Process, root_pid: int) -> RunningHaproxy | None:
+def _running(process: Process, seen_by: int) -> RunningHaproxy | None:
     master = identity_of(process.pid)
-    return None if master is None else RunningHaproxy(master, process.arguments, root_pid)
+    return None if master is None else RunningHaproxy(master, process.arguments, seen_by)
