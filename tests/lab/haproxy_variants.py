@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remedy.lab import Host
 
@@ -34,6 +34,14 @@ backend api
     server api1 172.17.0.1:5001 check inter 500 resolvers docker init-addr last,libc,none  # the first
     server api2 172.17.0.1:5002\tcheck inter 500 resolvers docker init-addr last,libc,none
 """
+UNIT = "haproxy.service"
+UNIT_FILE = """\
+[Service]
+Type=notify
+Environment=LD_LIBRARY_PATH=/opt/haproxy/lib
+ExecStart=/opt/haproxy/haproxy -Ws -f /etc/haproxy/haproxy.cfg
+ExecReload=/bin/kill -USR2 $MAINPID
+"""
 SOCKET = "\n    stats socket /var/run/haproxy.sock mode 600 level admin"
 
 
@@ -47,6 +55,11 @@ class Variant:
     inside: dict[str, str] | None = None  # copied into the container instead
     how: str = "reload"
     uid: int = 0
+
+    def renamed(self, name: str) -> Variant:
+        """Another one of the same kind."""
+        files = {path.replace(self.name, name): text for path, text in self.files.items()}
+        return replace(self, name=name, files=files, run=tuple(word.replace(self.name, name) for word in self.run))
 
 
 def variants() -> Iterator[Variant]:
@@ -119,3 +132,17 @@ def make_shellless_image(host: Host) -> None:
     image = f"docker run --rm --entrypoint sh {IMAGE} -c {shlex.quote(pack)} 2>/dev/null"
     entry = "docker import -c 'ENTRYPOINT [\"/usr/sbin/haproxy\"]' -"
     host.run(["sh", "-c", f"{image} | {entry} {SHELLLESS}"], timeout=120)
+
+
+def install_unit(host: Host) -> None:
+    """A haproxy of the host, with the image's program and libraries, but the host's C library."""
+    others = "ldd /usr/sbin/haproxy | grep -v 'libc\\.\\|libm\\.\\|ld-linux\\|vdso' | grep -o '/[^ ]*'"
+    pack = f"tar -chf - --transform 's,.*/,,' /usr/sbin/haproxy $({others})"
+    image = f"docker run --rm --entrypoint sh {IMAGE} -c {shlex.quote(pack)} 2>/dev/null"
+    host.run(["mkdir", "-p", "/opt/haproxy/lib", "/etc/haproxy"])
+    host.run(["sh", "-c", f"{image} | tar -xf - -C /opt/haproxy/lib && mv /opt/haproxy/lib/haproxy /opt/haproxy/"])
+    config = DEFAULTS.format(more="") + SERVING.replace(":8080\n", ":8088\n", 1)
+    host.write_file("/etc/haproxy/haproxy.cfg", config)
+    host.write_file(f"/etc/systemd/system/{UNIT}", UNIT_FILE)
+    host.run(["systemctl", "daemon-reload"])
+    host.run(["systemctl", "start", UNIT])

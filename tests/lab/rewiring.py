@@ -100,6 +100,7 @@ try:
         executor.apply()
     elif command == "revert":
         executor.revert(saved["undo"])
+        state.unlink()
 except RemedyError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -122,7 +123,7 @@ class Rewiring:
         """Plan, apply or revert it."""
         self.host.run(["mkdir", "-p", PLACE])
         self.host.write_file(f"{PLACE}/driver.py", DRIVER)
-        arguments = [command, json.dumps(self._order()), f"{PLACE}/{self.container}.json"]
+        arguments = [command, json.dumps(self.order()), f"{PLACE}/{self.container}.json"]
         return self.host.run(
             ["env", f"KILL_AT={kill_at}", sys.executable, f"{PLACE}/driver.py", *arguments], timeout=120, check=False
         )
@@ -134,7 +135,8 @@ class Rewiring:
         answer: dict[str, Any] = json.loads(done.stdout or "{}")
         return answer
 
-    def _order(self) -> dict[str, Any]:
+    def order(self) -> dict[str, Any]:
+        """What the driver is told."""
         servers = [
             {
                 "proxy": "api",
