@@ -21,13 +21,15 @@ from remedy.host.files import read_without_following
 ENGINE_DNS = "127.0.0.11"
 NETWORKS_WITHOUT_DNS = ("bridge", "host", "none")
 LARGEST = 1 << 20
+STARTED = "started"  # beside the files: when the container's processes of then had started
+_HOST_RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 Inspect = Mapping[str, Any]
 
 
 def read_name_files(container: Inspect) -> dict[str, str]:
     """The container's files as they are, for the undo: path -> base64. Raises OSError, InputError."""
-    found = {}
+    found = {STARTED: _started(container)}
     for path in filter(None, (_path(container.get("HostsPath")), _path(container.get("ResolvConfPath")))):
         raw = read_without_following(path)
         if raw is not None and len(raw) <= LARGEST:
@@ -35,17 +37,46 @@ def read_name_files(container: Inspect) -> dict[str, str]:
     return found
 
 
-def restore_name_files(container: Inspect, before: Mapping[str, object]) -> None:
+def restore_name_files(container: Inspect, before: Mapping[str, object], leaving: bytes = b"") -> None:
     """Put back what the container's networks today do not need. Raises OSError, InputError.
 
-    before: as read_name_files gave it. Files of a container that was made again are other files, and left alone.
+    before: as read_name_files gave it, of this container or of the one in whose place it is; empty: of neither.
+    leaving: hosts, just before the container left. One that was started since gets the nameservers of today.
     """
-    known = {path: base64.b64decode(text) for path, text in before.items() if isinstance(text, str)}
+    files = {path: text for path, text in before.items() if path != STARTED and isinstance(text, str)}
+    known = {Path(path).name: base64.b64decode(text) for path, text in files.items()}
     resolver, hosts = _path(container.get("ResolvConfPath")), _path(container.get("HostsPath"))
     if resolver is not None and not _asks_engine(container) and set(_nameservers(_read(resolver))) == {ENGINE_DNS}:
-        _put(resolver, known.get(str(resolver)))
-    if hosts is not None and str(hosts) in known:
-        _put(hosts, restored_hosts(known[str(hosts)], _read(hosts), _addresses(container)))
+        then = known.get(resolver.name)
+        is_as_then = then is not None and before.get(STARTED) == _started(container)
+        _put(resolver, then if is_as_then else _of_today(then or _read(resolver), container))
+    if hosts is not None:
+        for earlier in (known.get(hosts.name, b""), leaving):
+            _put(hosts, restored_hosts(earlier, _read(hosts), _addresses(container)))
+
+
+def read_hosts(container: Inspect) -> bytes:
+    """The container's hosts. Raises OSError, InputError."""
+    path = _path(container.get("HostsPath"))
+    return b"" if path is None else _read(path)
+
+
+def _of_today(raw: bytes, container: Inspect) -> bytes | None:
+    """resolv.conf as the engine would write it if the container started now: its own nameservers, or the host's."""
+    own = (container.get("HostConfig") or {}).get("Dns") or host_nameservers()
+    return with_nameservers(raw.replace(b" ndots:0", b""), own) if own else None
+
+
+def host_nameservers() -> list[str]:
+    """Those that the engine gives to containers: the host's, loopback ones left out (they are not the container's).
+
+    Where the host asks systemd-resolved on its own loopback, the engine takes those that this one asks.
+    """
+    for path in _HOST_RESOLVERS:
+        found = [server for server in _nameservers(_read(path)) if not server.startswith("127.") and server != "::1"]
+        if found:
+            return found
+    return []
 
 
 def ask_engine_dns(container: Inspect) -> None:
@@ -66,12 +97,19 @@ def ask_engine_dns(container: Inspect) -> None:
 
 def with_engine_dns(raw: bytes) -> bytes:
     """resolv.conf with the engine's DNS in place of the nameservers, and options as the engine gives them."""
-    lines = raw.decode(errors="surrogateescape").splitlines()
-    kept = [line for line in lines if line.split()[:1] not in (["nameserver"], ["options"])]
+    lines = with_nameservers(raw, [ENGINE_DNS]).decode(errors="surrogateescape").splitlines()
+    kept = [line for line in lines if line.split()[:1] != ["options"]]
     options = [word for line in lines if line.split()[:1] == ["options"] for word in line.split()[1:]]
     if not any(option.startswith("ndots:") for option in options):
         options.append("ndots:0")
-    written = [f"nameserver {ENGINE_DNS}", *kept, f"options {' '.join(options)}"]
+    return "".join(f"{line}\n" for line in (*kept, f"options {' '.join(options)}")).encode(errors="surrogateescape")
+
+
+def with_nameservers(raw: bytes, servers: Sequence[str]) -> bytes:
+    """resolv.conf with these nameservers in place of its own."""
+    lines = raw.decode(errors="surrogateescape").splitlines()
+    kept = [line for line in lines if line.split()[:1] != ["nameserver"]]
+    written = [*(f"nameserver {server}" for server in servers), *kept]
     return "".join(f"{line}\n" for line in written).encode(errors="surrogateescape")
 
 
@@ -104,6 +142,10 @@ def _nameservers(raw: bytes) -> list[str]:
 def _networks(container: Inspect) -> Mapping[str, Any]:
     networks: Mapping[str, Any] = (container.get("NetworkSettings") or {}).get("Networks") or {}
     return networks
+
+
+def _started(container: Inspect) -> str:
+    return str((container.get("State") or {}).get("StartedAt"))
 
 
 def _addresses(container: Inspect) -> list[str]:

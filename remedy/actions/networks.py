@@ -12,7 +12,7 @@ from typing import Any
 from remedy.actions.context import ActionContext
 from remedy.actions.default_routes import DefaultRoutes, default_routes
 from remedy.actions.engine_networks import EngineNetworks, engine_networks
-from remedy.actions.name_files import ask_engine_dns, read_name_files, restore_name_files
+from remedy.actions.name_files import ask_engine_dns, read_hosts, read_name_files, restore_name_files
 from remedy.errors import EngineError
 from remedy.plan.model import ConnectNetwork, CreateNetwork, NetworkMember
 
@@ -141,13 +141,17 @@ class ConnectNetworkAction:
     ) -> None:
         # One that compose has made again has another id, and joined by what remedy wrote for compose.
         container = networks.container(member.container_id) or networks.container(member.container)
-        if container is not None and network_id is not None and _is_on(container, network_id):
+        if container is None:
+            return
+        with _told(member):
+            hosts = read_hosts(container)
+        if network_id is not None and _is_on(container, network_id):
             _check_has_another(container, self._action.network)
             networks.disconnect(container["Id"], network_id)
-        left = networks.container(member.container_id)
+        left = networks.container(container["Id"])
         if left is not None:
             with _told(member):
-                restore_name_files(left, files.get(member.container_id) or {})
+                restore_name_files(left, files.get(member.container_id) or {}, hosts)
 
 
 @contextmanager

@@ -79,6 +79,8 @@ def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[
     files = undo.get("files")
     for named in (files if isinstance(files, dict) else {}).values():
         for path, encoded in named.items():
+            if not str(path).startswith("/"):
+                continue
             file = shlex.quote(str(path))
             yield f"[ ! -e {file} ] || echo {shlex.quote(str(encoded))} | base64 -d > {file}"
 

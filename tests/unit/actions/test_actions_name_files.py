@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from remedy.actions import name_files
 from remedy.actions.name_files import (
     ask_engine_dns,
     read_name_files,
@@ -33,6 +34,7 @@ def container(tmp_path: Path) -> dict[str, Any]:
         "HostsPath": str(tmp_path / "hosts"),
         "ResolvConfPath": str(tmp_path / "resolv.conf"),
         "NetworkSettings": {"Networks": networks},
+        "State": {"StartedAt": "2026-11-25T08:00:00Z"},
     }
 
 
@@ -110,4 +112,33 @@ def test_own_options_for_ndots_are_kept() -> None:
 
 
 def test_the_containers_directory_is_not_needed() -> None:
-    assert read_name_files({"HostsPath": "", "ResolvConfPath": f"/nowhere/{os.getpid()}"}) == {}
+    assert read_name_files({"HostsPath": "", "ResolvConfPath": f"/nowhere/{os.getpid()}"}) == {"started": "None"}
+
+
+def test_one_that_was_started_since_gets_the_nameservers_of_today(
+    container: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_name_files(container)
+    (tmp_path / "resolv.conf").write_bytes(ON_ENGINES_DNS)
+    (tmp_path / "host").write_text("nameserver 127.0.0.53\nnameserver 192.0.2.7\n")
+    monkeypatch.setattr(name_files, "_HOST_RESOLVERS", (tmp_path / "host",))
+    again = {**container, "State": {"StartedAt": "2026-11-25T09:00:00Z"}}
+
+    restore_name_files(again, before)
+    assert (tmp_path / "resolv.conf").read_bytes() == ON_HOSTS_DNS.replace(b"10.98.0.1", b"192.0.2.7")
+
+    (tmp_path / "resolv.conf").write_bytes(ON_ENGINES_DNS)
+    restore_name_files({**again, "HostConfig": {"Dns": ["192.0.2.8"]}}, {})
+    assert (tmp_path / "resolv.conf").read_bytes() == ON_HOSTS_DNS.replace(b"10.98.0.1", b"192.0.2.8")
+
+
+def test_its_own_line_is_kept_also_where_it_has_another_address_than_before(
+    container: dict[str, Any], tmp_path: Path
+) -> None:
+    """20.10 takes a container's lines on all networks out when it leaves one."""
+    leaving = b"127.0.0.1\tlocalhost\n172.17.0.3\tabc\n172.30.0.2\tabc\n"
+    (tmp_path / "hosts").write_bytes(b"127.0.0.1\tlocalhost\n")
+
+    restore_name_files(container, {}, leaving)
+
+    assert (tmp_path / "hosts").read_bytes() == HOSTS
