@@ -61,7 +61,7 @@ class Recipe:
 HOST_RECIPES = {
     "20.10": Recipe("bookworm", "minbase", _COMMON_PACKAGES),
     "26.1": Recipe("trixie", "minbase", (*_COMMON_PACKAGES, "docker-cli", "docker-compose")),
-    "28.5": Recipe("forky", "minbase", (*_COMMON_PACKAGES, "docker-cli")),
+    "28.5": Recipe("forky", "minbase", (*_COMMON_PACKAGES, "docker-cli", "docker-compose")),
 }
 IMAGE_RECIPE = Recipe("bookworm", "essential", ("haproxy", "nginx-light", "socat", "busybox"), revision=4)
 
