@@ -10,13 +10,16 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from remedy.errors import InputError
+from remedy.facts.compose_networks import default_network_of
 from remedy.facts.model import ComposeProject, Container, FileState
 from remedy.facts.unread import reason_of
+from remedy.host.directories import open_directory
 
 PROJECT_LABEL = "com.docker.compose.project"
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
 FILES_LABEL = "com.docker.compose.project.config_files"
-# What compose reads by itself (compose-go, DefaultFileNames and DefaultOverrideFileNames).
+# What compose reads by itself, the first that is there (compose-go, DefaultFileNames and DefaultOverrideFileNames).
 DEFAULT_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_NAMES = (
     "compose.override.yml",
@@ -24,7 +27,13 @@ OVERRIDE_NAMES = (
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 )
-OWN_NAME = "compose.override.yaml"
+# The override of each, under the name that goes with it.
+OWN_NAMES = {
+    "compose.yaml": "compose.override.yaml",
+    "compose.yml": "compose.override.yml",
+    "docker-compose.yml": "docker-compose.override.yml",
+    "docker-compose.yaml": "docker-compose.override.yaml",
+}
 OWN_NAME_ELSEWHERE = "compose.remedy.yaml"  # where compose does not look by itself
 MARK = b"# Written by remedy."
 MAXIMUM_BYTES = 1 << 20
@@ -55,21 +64,35 @@ def read_compose_projects(containers: Sequence[Container]) -> tuple[ComposeProje
 
 def _read(name: str, container: Container, installed: bool) -> ComposeProject:
     directory = container.labels.get(DIRECTORY_LABEL, "")
-    files = tuple(part for part in container.labels.get(FILES_LABEL, "").split(",") if part)
+    listed = [part for part in container.labels.get(FILES_LABEL, "").split(",") if part]
+    files = tuple(path for path in listed if not _was_remedys(path))
     project = ComposeProject(name=name, working_directory=directory, files=files, compose_installed=installed)
     problem = _problem_with(directory, files)
     if problem is not None:
         return project.model_copy(update={"problem": problem})
-    reads_itself = _reads_by_itself(directory, files)
-    path = str(PurePosixPath(directory, OWN_NAME if reads_itself else OWN_NAME_ELSEWHERE))
+    own_name = _read_by_itself(directory, files)
+    path = str(PurePosixPath(directory, own_name or OWN_NAME_ELSEWHERE))
     state = read_state(path)
     if state.raw is not None and not state.raw.startswith(MARK):
         return project.model_copy(update={"problem": f"{path} is there already, and not remedy's"})
-    changes = {"override": state, "is_read_by_compose": reads_itself, "problem": state.problem}
     first = os.lstat(files[0])
     return project.model_copy(
-        update={**changes, "uid": first.st_uid, "gid": first.st_gid, "mode": first.st_mode & 0o666}
+        update={
+            "override": state,
+            "is_read_by_compose": own_name is not None or path in files,
+            "problem": state.problem or _problem_with_owner(directory, first.st_uid),
+            "default_network": default_network_of([read_state(file).raw or b"" for file in files if file != path]),
+            "uid": first.st_uid,
+            "gid": first.st_gid,
+            "mode": first.st_mode & 0o666,
+        }
     )
+
+
+def _was_remedys(path: str) -> bool:
+    """A container keeps the name of the file that it was made with, also when a rollback has taken the file away."""
+    name = PurePosixPath(path).name
+    return name in (*OWN_NAMES.values(), OWN_NAME_ELSEWHERE) and path.startswith("/") and not os.path.lexists(path)
 
 
 def _problem_with(directory: str, files: Sequence[str]) -> str | None:
@@ -80,11 +103,6 @@ def _problem_with(directory: str, files: Sequence[str]) -> str | None:
         if not path.startswith("/") or not path.isprintable() or ".." in PurePosixPath(path).parts:
             return f"{path!r} is no plain absolute path"
     try:
-        status = os.lstat(directory)
-        if not stat.S_ISDIR(status.st_mode):
-            return f"{directory} is no directory"
-        if status.st_mode & stat.S_IWOTH:
-            return f"anybody may write to {directory}"
         for path in files:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 return f"{path} is no regular file"
@@ -93,14 +111,31 @@ def _problem_with(directory: str, files: Sequence[str]) -> str | None:
     return None
 
 
-def _reads_by_itself(directory: str, files: Sequence[str]) -> bool:
-    """Whether compose, started in that directory, reads an override file of remedy's without being told."""
-    names = [str(PurePosixPath(path).name) for path in files if str(PurePosixPath(path).parent) == directory]
-    main = [name for name in names if name in DEFAULT_NAMES]
-    if len(names) != len(files) or len(main) != 1 or any(name not in (*main, OWN_NAME) for name in names):
-        return False
+def _problem_with_owner(directory: str, owner: int) -> str | None:
+    """Why nothing is written into the directory for the owner of the project's files; None when it can be."""
+    try:
+        with open_directory(directory, owner):
+            return None
+    except InputError as error:
+        return error.why or error.what
+    except OSError as error:
+        return reason_of(error)
+
+
+def _read_by_itself(directory: str, files: Sequence[str]) -> str | None:
+    """Which override file of remedy's compose, started in that directory, reads without being told."""
+    if any(str(PurePosixPath(path).parent) != str(PurePosixPath(directory)) for path in files):
+        return None
+    main = next((name for name in DEFAULT_NAMES if os.path.lexists(PurePosixPath(directory, name))), None)
+    if main is None:
+        return None
+    own_name = OWN_NAMES[main]
+    if {PurePosixPath(path).name for path in files} - {own_name} != {main}:
+        return None
     # compose takes the first override file that it finds, and one alone.
-    return not any(_is_foreign(PurePosixPath(directory, name)) for name in OVERRIDE_NAMES)
+    others = [PurePosixPath(directory, name) for name in OVERRIDE_NAMES if name != own_name]
+    is_alone = not any(os.path.lexists(path) for path in others)
+    return own_name if is_alone and not _is_foreign(PurePosixPath(directory, own_name)) else None
 
 
 def _is_foreign(path: PurePosixPath) -> bool:
@@ -124,6 +159,9 @@ def read_state(path: str) -> FileState:
         problem = f"{path} is larger than {MAXIMUM_BYTES} bytes"
     if problem is not None:
         return known.model_copy(update={"problem": problem})
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return known.model_copy(update={"raw": file.read(MAXIMUM_BYTES)})
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return known.model_copy(update={"raw": file.read(MAXIMUM_BYTES)})
+    except OSError as error:
+        return known.model_copy(update={"problem": reason_of(error)})

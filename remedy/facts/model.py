@@ -504,6 +504,7 @@ class ComposeProject(Frozen):
 
     files: those that compose was started with. is_read_by_compose: an override file in that place is read without
     being told. uid, gid, mode: of the project's first file. problem: why nothing can be written there.
+    default_network: the name that the files give the project's default network, where they give it one.
     """
 
     name: str
@@ -512,6 +513,7 @@ class ComposeProject(Frozen):
     compose_installed: bool
     override: FileState | None = None
     is_read_by_compose: bool = False
+    default_network: str | None = None
     uid: int = 0
     gid: int = 0
     mode: int = 0o644

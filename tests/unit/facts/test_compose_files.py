@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,65 @@ def test_nothing_is_written_where_anybody_may_write(directory: Path) -> None:
     directory.chmod(0o777)
 
     assert "anybody" in (project(directory, f"{directory}/compose.yaml").problem or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [("compose.yml", "compose.override.yml"), ("docker-compose.yml", "docker-compose.override.yml")],
+)
+def test_the_override_is_called_as_its_file(tmp_path: Path, name: str, override: str) -> None:
+    (tmp_path / name).write_text("services: {}\n")
+
+    found = project(tmp_path, f"{tmp_path}/{name}")
+
+    assert found.is_read_by_compose
+    assert found.override is not None
+    assert found.override.path == f"{tmp_path}/{override}"
+
+
+def test_a_file_that_compose_would_not_choose_was_chosen_by_the_operator(directory: Path) -> None:
+    (directory / "docker-compose.yml").write_text("services: {}\n")
+
+    assert not project(directory, f"{directory}/docker-compose.yml").is_read_by_compose
+
+
+def test_an_override_that_a_rollback_has_taken_away_is_not_missed(directory: Path) -> None:
+    found = project(directory, f"{directory}/compose.yaml,{directory}/compose.override.yaml")
+
+    assert found.problem is None
+    assert found.files == (f"{directory}/compose.yaml",)
+
+
+def test_an_included_file_of_remedys_is_read(directory: Path) -> None:
+    (directory / "prod.yaml").write_text("services: {}\n")
+    (directory / "compose.remedy.yaml").write_bytes(MARK)
+
+    found = project(directory, f"{directory}/prod.yaml,{directory}/compose.remedy.yaml")
+
+    assert found.is_read_by_compose
+    assert found.problem is None
+
+
+def test_nothing_is_written_into_another_users_directory(directory: Path) -> None:
+    os.chown(directory, 12345, 12345)
+
+    assert "12345" in (project(directory, f"{directory}/compose.yaml").problem or "")
+
+
+@pytest.mark.parametrize(
+    "networks",
+    ["{default: {external: true, name: shared}}", "{default: {external: {name: shared}}}", "{default: {name: shared}}"],
+)
+def test_the_default_network_is_called_as_the_file_calls_it(directory: Path, networks: str) -> None:
+    (directory / "compose.yaml").write_text(f"services: {{a: {{ports: !reset null}}}}\nnetworks: {networks}\n")
+
+    assert project(directory, f"{directory}/compose.yaml").default_network == "shared"
+
+
+@pytest.mark.parametrize(
+    "text", ["networks: [default", "networks: {default: {name: $X}}", "default: name", "- default: name"]
+)
+def test_files_that_do_not_say_it_leave_it_to_compose(directory: Path, text: str) -> None:
+    (directory / "compose.yaml").write_text(text)
+
+    assert project(directory, f"{directory}/compose.yaml").default_network is None
