@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
 from remedy.actions.daemon_json import has_content, put_content
-from remedy.errors import MissingToolError, RemedyError
-from remedy.host.commands import run_command
-from remedy.plan.model import WriteComposeOverride
-
-CHECK_SECONDS = 30.0
+from remedy.errors import RemedyError
+from remedy.host.compose import Networks, has_compose, read_config
+from remedy.host.directories import open_directory
+from remedy.plan.model import FileContent, WriteComposeOverride
 
 
 class ComposeOverrideAction:
@@ -35,46 +33,66 @@ class ComposeOverrideAction:
         if not Path(self._action.working_directory).is_dir():
             raise RemedyError(f"{self._action.working_directory} is gone", next_step="remedy plan, and look again")
         self._check()
-        put_content(self._action.content)
+        self._put(self._action.content)
 
     def revert(self, _undo: dict[str, object]) -> None:
-        """Raises OSError."""
-        put_content(self._action.original)
+        """Raises InputError and OSError."""
+        try:
+            self._put(self._action.original)
+        except FileNotFoundError:
+            # The project was taken away with its directory: there is nothing to take the file out of.
+            self._note(f"{self._action.working_directory} is gone, and the override with it")
+
+    def _put(self, content: FileContent) -> None:
+        # By a descriptor: the directory may be a user's, who must not be able to put another in its place meanwhile.
+        path = Path(content.path)
+        with open_directory(str(path.parent), self._action.content.uid) as directory:
+            put_content(content.model_copy(update={"path": str(directory / path.name)}))
 
     def _check(self) -> None:
+        action = self._action
         if not has_compose():
             self._note("not checked by compose, which is not installed here")
             return
+        before = read_config(action.project, action.working_directory, action.compose_files)
+        if before.complaint is not None:
+            # A variable that only the operator's shell has, for one: then compose's word is worth nothing here.
+            self._note(f"not checked by compose, which does not take {action.project} as it is: {before.complaint}")
+            return
         with tempfile.TemporaryDirectory(prefix="remedy-") as directory:
-            candidate = Path(directory, Path(self._action.path).name)
-            candidate.write_bytes(self._action.content.raw or b"")
-            with_it = self._complaint([*self._action.compose_files, str(candidate)])
-            if with_it is None:
-                return
-            without = self._complaint(self._action.compose_files)
-            if without is not None:
-                # A variable that only the operator's shell has, for one: then compose's word is worth nothing here.
-                self._note(f"not checked by compose, which does not take {self._action.project} as it is: {without}")
-                return
-            raise RemedyError(
-                f"compose rejects the project {self._action.project} with the override",
-                where=self._action.path,
-                why=with_it.replace(str(candidate), self._action.path),
-                next_step="report this; nothing was written there",
-            )
+            candidate = Path(directory, Path(action.path).name)
+            candidate.write_bytes(action.content.raw or b"")
+            files = [*action.compose_files, str(candidate)]
+            after = read_config(action.project, action.working_directory, files)
+        if after.complaint is not None:
+            why = after.complaint.replace(str(candidate), action.path)
+            raise self._rejected(f"compose rejects the project {action.project} with the override", why)
+        odd = unexpected(before.networks, after.networks, action.network, action.services)
+        if odd is not None:
+            raise self._rejected(f"the override would change more of {action.project} than its new network", odd)
 
-    def _complaint(self, files: Sequence[str]) -> str | None:
-        """What compose says against these files; None when nothing."""
-        options = [option for file in files for option in ("-f", file)]
-        place = ["--project-directory", self._action.working_directory, "--project-name", self._action.project]
-        done = run_command(["docker", "compose", *place, *options, "config", "-q"], check=False, timeout=CHECK_SECONDS)
-        said = (done.stderr or done.stdout).strip()
-        return None if done.status == 0 else said[-400:] or f"it ends with status {done.status}"
+    def _rejected(self, what: str, why: str) -> RemedyError:
+        return RemedyError(
+            what,
+            where=self._action.path,
+            why=why,
+            next_step="nothing was written there; add the network to the compose file yourself, and plan again",
+        )
 
 
-def has_compose() -> bool:
-    """Whether `docker compose` is there. A docker without the plugin takes its options for its own, and complains."""
-    try:
-        return run_command(["docker", "compose", "version"], check=False, timeout=CHECK_SECONDS).status == 0
-    except MissingToolError:
-        return False
+def unexpected(before: Networks, after: Networks, network: str, services: tuple[str, ...]) -> str | None:
+    """What the override does to a service's networks beside adding the one; None when nothing.
+
+    A service with a network_mode has no networks before, and gets the default one by the override.
+    """
+    for service, old in before.items():
+        new = after.get(service, frozenset())
+        lost = old - new
+        if lost:
+            return f"{service} would lose the network {', '.join(sorted(lost))}"
+        if service in services and network not in new:
+            return f"{service} would not be on {network}"
+        added = new - old - {network}
+        if added and (old or service not in services):
+            return f"{service} would join the network {', '.join(sorted(added))}"
+    return None

@@ -260,14 +260,15 @@ class RewireHaproxy(ActionBase):
 class WriteComposeOverride(ActionBase):
     """Write the compose file that keeps the services on the network when they are recreated.
 
-    original: what lies there (raw None: nothing). check: the arguments of the compose files to be checked with it,
-    as `docker compose config` takes them; empty where compose would not read the file by itself.
+    original: what lies there (raw None: nothing). compose_files: the project's own, with which it is checked. Its
+    directory must belong to the owner of `content`, or to root.
     """
 
     kind: Literal["compose_override"] = "compose_override"
     path: str
     project: str
     services: tuple[str, ...]
+    network: str
     content: FileContent
     original: FileContent
     compose_files: tuple[str, ...]

@@ -76,7 +76,7 @@ def _with_network(
     edited = rewire_action(spec, balanced, led, network, options)
     joining = network.actions if edited.is_possible and (led or by_name) else ()
     overrides, stay = (
-        plan_overrides(facts, network.name, (balancer, *members), network.service_aliases)
+        plan_overrides(facts, network.name, (balancer, *members), network.service_aliases, network.names)
         if edited.is_possible and (led or by_name)
         else ((), ())
     )

@@ -11,8 +11,9 @@ CONNECT = ConnectNetwork(
     id="c", **TEXTS, network="lb", members=(NetworkMember(container="dev1-api-1", container_id="old"),)
 )
 OVERRIDE = WriteComposeOverride(
-    id="o", **TEXTS, path="/p", project="dev1", services=("api",), content=FileContent(path="/p", raw=b"x"),
-    original=FileContent(path="/p", raw=None), compose_files=(), working_directory="/",
+    id="o", **TEXTS, path="/p", project="dev1", services=("api",), network="lb",
+    content=FileContent(path="/p", raw=b"x"), original=FileContent(path="/p", raw=None),
+    compose_files=(), working_directory="/",
 )  # fmt: skip
 
 

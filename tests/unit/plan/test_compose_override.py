@@ -23,7 +23,10 @@ def on_project_network(facts: HostFacts) -> HostFacts:
     own = bridge.model_copy(update={"id": "own", "name": "dev1_default", "labels": labels})
 
     def moved(container: Container) -> Container:
-        endpoint = container.endpoints[0].model_copy(update={"network_id": "own", "network_name": "dev1_default"})
+        service = container.labels["com.docker.compose.service"]
+        endpoint = container.endpoints[0].model_copy(
+            update={"network_id": "own", "network_name": "dev1_default", "aliases": (service, container.name)}
+        )
         return container.model_copy(update={"endpoints": (endpoint,), "network_mode": "dev1_default"})
 
     return facts.model_copy(
@@ -158,3 +161,102 @@ def test_hostile_labels_stay_inside_their_scalars(own_network: HostFacts) -> Non
     (action,), _ = planned(with_project(facts))
 
     assert list(said(action)["services"]) == [evil]
+
+
+def test_an_override_that_compose_has_taken_up_still_takes_the_bridge_away(bridged: HostFacts) -> None:
+    """The containers are on the project's default network by then; the project's own file still says bridge."""
+    (action,), _ = planned(with_project(bridged))
+    recreated = with_project(on_project_network(bridged), override=FileState(path=action.path, raw=action.content.raw))
+
+    assert planned(recreated) == ([], {})
+
+
+def test_an_external_network_that_the_files_call_default_is_kept(own_network: HostFacts) -> None:
+    networks = tuple(n.model_copy(update={"labels": {}}) for n in own_network.networks)
+    facts = own_network.model_copy(update={"networks": networks})
+
+    (action,), _ = planned(with_project(facts, default_network="dev1_default"))
+
+    assert said(action)["services"]["api"]["networks"] == {"default": {}, NETWORK: {"aliases": ["dev1-api"]}}
+
+
+def test_a_network_of_the_project_goes_by_the_projects_key(own_network: HostFacts) -> None:
+    labels = {"com.docker.compose.project": "dev1", "com.docker.compose.network": "back"}
+    back = own_network.networks[0].model_copy(update={"id": "b", "name": NETWORK, "labels": labels})
+    facts = own_network.model_copy(update={"networks": (*own_network.networks, back)})
+
+    (action,), _ = planned(with_project(facts))
+
+    assert said(action)["services"]["api"]["networks"] == {"default": {}, "back": {"aliases": ["dev1-api"]}}
+    assert "networks" not in said(action)
+
+
+def test_a_key_that_the_project_uses_for_another_network_is_not_taken(own_network: HostFacts) -> None:
+    labels = {"com.docker.compose.project": "dev1", "com.docker.compose.network": NETWORK}
+    other = own_network.networks[0].model_copy(update={"id": "b", "name": f"dev1_{NETWORK}", "labels": labels})
+    facts = own_network.model_copy(update={"networks": (*own_network.networks, other)})
+
+    (action,), _ = planned(with_project(facts))
+
+    assert said(action)["networks"] == {f"{NETWORK}-shared": {"external": True, "name": NETWORK}}
+
+
+def test_the_name_by_which_haproxy_finds_an_only_container_is_kept(own_network: HostFacts) -> None:
+    balancer = next(c for c in own_network.containers if c.name == "dev1-haproxy-1")
+
+    actions, _ = plan_overrides(with_project(own_network), NETWORK, [balancer], ALIASES, {balancer.id: "balancer-x"})
+
+    (action,) = [a for a in actions if isinstance(a, WriteComposeOverride)]
+    assert said(action)["services"]["haproxy"]["networks"][NETWORK] == {"aliases": ["dev1-haproxy", "balancer-x"]}
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
+def test_a_mode_that_allows_no_networks_is_told(own_network: HostFacts, mode: str) -> None:
+    containers = tuple(c.model_copy(update={"network_mode": mode, "endpoints": ()}) for c in own_network.containers)
+
+    actions, warnings = planned(with_project(own_network.model_copy(update={"containers": containers})))
+
+    assert actions == []
+    assert mode in warnings["compose-mode"]
+
+
+def test_a_compose_that_cannot_take_the_bridge_away_is_told(bridged: HostFacts) -> None:
+    containers = tuple(
+        c.model_copy(update={"labels": {**c.labels, "com.docker.compose.version": "2.17.3"}})
+        for c in bridged.containers
+    )
+
+    actions, warnings = planned(with_project(bridged.model_copy(update={"containers": containers})))
+
+    assert actions == []
+    assert "2.18" in warnings["compose-too-old"]
+
+
+def test_who_stays_on_the_default_bridge_is_named(bridged: HostFacts) -> None:
+    stranger = bridged.containers[0].model_copy(update={"id": "s", "name": "stranger", "labels": {}})
+    facts = with_project(bridged.model_copy(update={"containers": (*bridged.containers, stranger)}))
+
+    _, warnings = plan_overrides(facts, NETWORK, bridged.containers, ALIASES)
+
+    assert "stranger stay there" in next(w.detail for w in warnings if w.code == "compose-leaves-bridge")
+
+
+def test_names_that_yaml_takes_for_numbers_are_quoted(own_network: HostFacts) -> None:
+    containers = tuple(
+        c.model_copy(update={"labels": {**c.labels, "com.docker.compose.service": "1_000"}})
+        for c in own_network.containers
+    )
+
+    (action,), _ = planned(with_project(own_network.model_copy(update={"containers": containers})))
+
+    assert b'"1_000":' in (action.content.raw or b"")
+
+
+def test_files_that_include_the_override_already_need_no_telling(own_network: HostFacts) -> None:
+    override = FileState(path="/srv/dev1/compose.remedy.yaml")
+    files = ("/srv/dev1/prod.yaml", "/srv/dev1/compose.remedy.yaml")
+
+    (action,), warnings = planned(with_project(own_network, override=override, files=files, is_read_by_compose=True))
+
+    assert "compose-include" not in warnings
+    assert action.compose_files == ("/srv/dev1/prod.yaml",)
