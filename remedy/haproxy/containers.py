@@ -108,10 +108,10 @@ class Containers:
         """The last lines that the container logged, for an error message."""
         try:
             with self._client("the container's log cannot be read") as client:
-                log: bytes = client.logs(container_id, tail=6)
+                log: bytes = client.logs(container_id, tail=20)
         except EngineError:
             return None
-        return log.decode(errors="replace").strip()[-600:] or None
+        return log.decode(errors="replace").strip()[-2000:] or None
 
     @contextmanager
     def _client(self, what: str, *, timeout: int = TIMEOUT_SECONDS) -> Iterator[APIClient]:

@@ -14,6 +14,7 @@ from remedy.haproxy.runtime_api import HaproxySocketAt
 from remedy.host.commands import run_command
 
 UNIT_SECONDS = 120.0
+RELOAD_SECONDS = 60.0  # from 2.7 on it answers when the new workers have read their configuration
 How = Literal["reload", "restart", "runtime"]
 
 
@@ -32,7 +33,7 @@ def load_again(place: Whereabouts, running: RunningHaproxy, how: How, master_soc
 def reload_by_socket(running: RunningHaproxy, address: str) -> None:
     """The master CLI's `reload`, which says from 2.7 on whether the new workers came up. Raises HaproxyError."""
     try:
-        answer = HaproxySocketAt(running, address).ask("reload")
+        answer = HaproxySocketAt(running, address).ask("reload", seconds=RELOAD_SECONDS)
     except HaproxyError as error:
         # Before 2.7 the master starts itself anew with the question unanswered, and the connection may be reset.
         if isinstance(error.__cause__, ConnectionResetError):

@@ -41,13 +41,13 @@ class HaproxySocketAt:
     running: RunningHaproxy
     address: str
 
-    def ask(self, command: str) -> str:
+    def ask(self, command: str, *, seconds: float = ANSWER_SECONDS) -> str:
         """Send one command and return the answer. Raises HaproxyError."""
         if "\n" in command or ";" in command:
             raise HaproxyError("refusing to send a command with a line break or semicolon in it", where=self.address)
         try:
             with self._connected() as channel:
-                channel.settimeout(ANSWER_SECONDS)
+                channel.settimeout(seconds)
                 channel.sendall(command.encode() + b"\n")
                 return _read_all(channel).decode(errors="replace").strip()
         except (OSError, ValueError) as error:

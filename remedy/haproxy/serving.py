@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from remedy.errors import HaproxyError
@@ -56,24 +56,22 @@ def wait_until_taken_over(
         time.sleep(INTERVAL_SECONDS)
     raise HaproxyError(
         f"haproxy's new workers did not take over within {seconds:g} s",
-        why="its master is gone" if current is None else "the old ones serve on; the new configuration did not load",
+        why=_why(place, current),
         next_step="look at what haproxy logged: docker logs, or journalctl",
     )
+
+
+def _why(place: Whereabouts, current: RunningHaproxy | None) -> str:
+    reason = "its master is gone" if current is None else "the old ones serve on, the new configuration did not load"
+    words = None if place.container_id is None else place.containers.last_words(place.container_id)
+    # Of a log that goes to the standard output only what haproxy says of itself, and no requests.
+    own = [line for line in (words or "").splitlines() if line.startswith(("[ALERT]", "[WARNING]"))]
+    return "; ".join([reason, *own])
 
 
 def still_alive(workers: Iterable[ProcessIdentity]) -> frozenset[ProcessIdentity]:
     """Those of the workers that have not ended."""
     return frozenset(worker for worker in workers if identity_of(worker.pid) == worker)
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float, interval: float = 0.1) -> bool:
-    """Ask until it holds; False when it did not within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(interval)
-    return True
 
 
 def ticks_since_boot() -> int:
