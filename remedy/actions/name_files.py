@@ -108,8 +108,10 @@ def with_engine_dns(raw: bytes) -> bytes:
 def with_nameservers(raw: bytes, servers: Sequence[str]) -> bytes:
     """resolv.conf with these nameservers in place of its own."""
     lines = raw.decode(errors="surrogateescape").splitlines()
-    kept = [line for line in lines if line.split()[:1] != ["nameserver"]]
-    written = [*(f"nameserver {server}" for server in servers), *kept]
+    own = [number for number, line in enumerate(lines) if line.split()[:1] == ["nameserver"]]
+    place = own[0] if own else 0
+    kept = [line for number, line in enumerate(lines) if number not in own]
+    written = [*kept[:place], *(f"nameserver {server}" for server in servers), *kept[place:]]
     return "".join(f"{line}\n" for line in written).encode(errors="surrogateescape")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 from remedy.facts.model import Container, HostFacts, Network, Subnet
@@ -68,7 +69,11 @@ def plan_network(
         name=choice.name,
         actions=() if refusals else actions,
         refusals=tuple(refusals),
-        warnings=(*_warnings(choice, options, members), *_about_aliases(choice, running, names)),
+        warnings=(
+            *_warnings(choice, options, members),
+            *_about_aliases(choice, running, names),
+            *_about_neighbours(choice, together, joining),
+        ),
         resolve_prefer="ipv6" if present == {6} else "ipv4" if present == {4, 6} else None,
         names=names.names,
         service_aliases=names.service_aliases,
@@ -167,3 +172,19 @@ def _about_aliases(choice: Choice, members: Sequence[Container], names: Names) -
                 what=f"{member.name!r} is no name that haproxy can ask for: it is {alias} on {choice.name}",
                 detail="whoever makes this container again must give it that alias, or haproxy does not find it",
             )
+
+
+def _about_neighbours(
+    choice: Choice, backends: Sequence[Container], joining: Sequence[Container]
+) -> Iterator[PlanWarning]:
+    """Backends of different networks become neighbours, as nothing but the load balancer needs them to be."""
+    if not joining:
+        return
+    networks = [frozenset(endpoint.network_id for endpoint in container.endpoints) for container in backends]
+    if any(one.isdisjoint(other) for one, other in combinations(set(networks), 2)):
+        yield PlanWarning(
+            code="new-neighbours",
+            what=f"backends that share no network today reach all of each other's ports on {choice.name}",
+            detail="not only those that are published, or that the load balancer uses; keep them apart by leaving one "
+            "group out of the spec's backends",
+        )

@@ -139,6 +139,15 @@ def test_who_does_not_run_is_left_out_and_said(operator: HostFacts) -> None:
     )
 
 
+def test_backends_that_become_neighbours_are_named(operator: HostFacts) -> None:
+    apart = network("apart", "172.29.0.0/24")
+    moved = {"endpoints": (Endpoint(network_id=apart.id, network_name=apart.name),)}
+    facts = edited(with_networks(operator, apart), lambda c: moved if c.name == API[0] else {})
+
+    assert [warning.code for warning in planned(facts).warnings] == ["new-neighbours"]
+    assert planned(operator).warnings == ()
+
+
 # --- whose default route ---------------------------------------------------------------------------------------------
 
 
