@@ -26,7 +26,7 @@ from remedy.actions.context import ActionContext
 from remedy.actions.rewire_haproxy import RewireHaproxyAction
 from remedy.errors import RemedyError
 from remedy.facts.gather import gather
-from remedy.haproxy import config_file
+from remedy.haproxy import backends, config_file, serving
 from remedy.plan.model import ConfigFile, FileContent, RewiredServer, RewireHaproxy
 
 def made():
@@ -64,6 +64,10 @@ executor = RewireHaproxyAction(action, context)
 if "undo" not in saved:
     saved["undo"] = executor.undo_data()
     state.write_text(json.dumps(saved))
+
+# A test of what never comes need not wait as long as an operator would.
+backends.WAIT_SECONDS = order.get("wait", backends.WAIT_SECONDS)
+serving.wait_until_taken_over.__kwdefaults__["seconds"] = order.get("wait", serving.TAKE_OVER_SECONDS)
 
 seen, at = 0, int(os.environ.get("KILL_AT", "0"))
 WRITES = os.O_WRONLY | os.O_RDWR

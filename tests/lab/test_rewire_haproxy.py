@@ -180,6 +180,35 @@ def test_a_candidate_that_haproxy_rejects_is_told_by_its_own_name_and_not_writte
     assert files(host, [OWN]) == before
 
 
+def test_a_reload_that_fails_although_the_check_passed_is_told_and_undone(host: Host, rewire: Rewiring) -> None:
+    before = files(host, [OWN])
+    pid = host.run(["docker", "inspect", "-f", "{{.State.Pid}}", "lb-own"]).stdout.strip()
+    edits = [*rewire.order()["edits"], ["    bind :8080\n", "    bind :8080\n    bind :7777\n"]]
+    failing = Rewiring(host, "lb-own", options={"edits": edits, "wait": 5})
+    server = ["nsenter", "-t", pid, "-n", "python3", "-m", "http.server", "7777"]
+    # Whether a port is free is seen by a start only.
+    with host.popen(server) as holder:
+        wait_for_port(host, pid, 7777)
+        done = failing.run("apply")
+        holder.kill()
+    assert done.status == 1
+    assert "new workers did not take over" in done.stdout
+    assert "cannot bind" in done.stdout
+    assert sources(host, "lb-own") == {GATEWAY}
+    Rewiring(host, "lb-own").must("revert")
+    assert files(host, [OWN]) == before
+    assert sources(host, "lb-own") == {GATEWAY}
+    assert rewire.must("apply")["is_applied"], "its master takes reloads again"
+
+
+def wait_for_port(host: Host, pid: str, port: int) -> None:
+    for _ in range(50):
+        if f":{port} " in host.run(["nsenter", "-t", pid, "-n", "ss", "-ltn"]).stdout:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nobody listens on {port}")
+
+
 @pytest.mark.parametrize("edit", [f"echo '# mine' >> {OWN}", f"cp {OWN} /srv/new && mv /srv/new {OWN}"])
 def test_an_edit_between_plan_and_apply_is_not_written_over(host: Host, rewire: Rewiring, edit: str) -> None:
     rewire.must("plan")
@@ -195,7 +224,7 @@ def test_an_edit_between_plan_and_apply_is_not_written_over(host: Host, rewire: 
 def test_a_backend_that_does_not_answer_there_stops_it_before_anything_is_written(host: Host, rewire: Rewiring) -> None:
     before = files(host, [OWN])
     servers = [{**server, "port": 8081} for server in rewire.order()["servers"]]
-    done = Rewiring(host, "lb-own", options={"servers": servers}).run("apply")
+    done = Rewiring(host, "lb-own", options={"servers": servers, "wait": 1}).run("apply")
     assert done.status == 1
     assert "api-1 does not answer at 172.31.7." in done.stdout
     assert files(host, [OWN]) == before
@@ -204,7 +233,7 @@ def test_a_backend_that_does_not_answer_there_stops_it_before_anything_is_writte
 def test_a_name_that_leads_elsewhere_stops_it(host: Host, rewire: Rewiring) -> None:
     servers = rewire.order()["servers"]
     servers = [{**servers[0], "host": "api-2"}]
-    done = Rewiring(host, "lb-own", options={"servers": servers}).run("apply")
+    done = Rewiring(host, "lb-own", options={"servers": servers, "wait": 1}).run("apply")
     assert done.status == 1
     assert "the name api-2 leads to" in done.stdout
 
