@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address
 
-from remedy.facts.model import Address, Protocol
+from remedy.facts.model import Address, HostFacts, Protocol
 from remedy.paths.consumers import Consumer
+from remedy.paths.names import addresses_of_name
 from remedy.paths.published import PublishedPort
 from remedy.plan.model import ProbePlan
 from remedy.plan.outlook import Outlook
@@ -29,6 +30,18 @@ def known_probes(spec: Spec, consumers: Sequence[Consumer]) -> tuple[ProbePlan, 
         if key not in accepted and consumer.to.protocol is Protocol.TCP:
             wanted.setdefault(key, ProbePlan(from_=key[0], to=key[1], why=consumer.known_by))
     return tuple(wanted.values())
+
+
+def named_server_probes(facts: HostFacts) -> Iterator[ProbePlan]:
+    """For each server that a haproxy knows by a container's name: the first address that the engine's DNS gives."""
+    names = {container.id: container.name for container in facts.containers}
+    for haproxy in facts.haproxies:
+        name = names.get(haproxy.container_id or "")
+        for server in haproxy.servers if name is not None else ():
+            addresses = () if server.addresses else addresses_of_name(facts, str(name), server.host)
+            if addresses and server.port is not None:
+                to = HostPort(address=addresses[0], port=server.port)
+                yield ProbePlan(from_=str(name), to=str(to), why=f"server {server.proxy}/{server.name} by name")
 
 
 def port_probes(ports: Sequence[PublishedPort], outlook: Outlook) -> Iterator[ProbePlan]:

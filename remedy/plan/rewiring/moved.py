@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from remedy.facts.model import Address, HostFacts
 from remedy.paths.consumers import Consumer
 from remedy.plan.model import Action, RewiredServer, RewireHaproxy
+from remedy.plan.rewiring.probes import address_on as address_of
 from remedy.spec.models import HostPort, Spec
 
 
@@ -38,14 +39,8 @@ def destination(action: RewireHaproxy, consumer: Consumer, facts: HostFacts) -> 
 
 def address_on(network: str, server: RewiredServer, facts: HostFacts) -> Address | None:
     """The address of a server's container on the network: IPv4 where there is one, as haproxy is told to prefer."""
-    for container in facts.containers:
-        if container.id != server.container_id:
-            continue
-        for endpoint in container.endpoints:
-            interface = endpoint.ipv4 or endpoint.ipv6
-            if endpoint.network_name == network and interface is not None:
-                return interface.ip
-    return None
+    container = next((c for c in facts.containers if c.id == server.container_id), None)
+    return None if container is None else address_of(container, network)
 
 
 def with_rewired_servers(facts: HostFacts, action: RewireHaproxy) -> HostFacts:
