@@ -21,6 +21,10 @@ HAS_GATEWAY_PRIORITY: Version = (28, 0)
 # One `-d ADDRESS ! -i BRIDGE -j DROP` in raw for each endpoint (28.2.0, filterDirectAccess); before, for each port.
 DROPS_DIRECT_ACCESS: Version = (28, 2)
 
+# A new IPv4 network switches net.ipv4.ip_forward on, and FORWARD's policy to DROP (measured: 28.5 does, 26.1 does not);
+# a new IPv6 network does its part on all.
+FORWARDS_WITH_EACH_NETWORK: Version = (27, 0)
+
 # A UDP docker-proxy on every address answers from the address that was asked (measured: 28.5 does, 26.1 does not).
 PROXY_ANSWERS_AS_ASKED: Version = (28, 0)
 
@@ -38,6 +42,11 @@ def has_gateway_priority(version: Version) -> bool:
 def drops_direct_access(version: Version) -> bool:
     """Whether a container's address is closed to everybody but its neighbours, by a rule of its own."""
     return version >= DROPS_DIRECT_ACCESS
+
+
+def forwards_with_network(version: Version, family: int) -> bool:
+    """Whether the engine switches forwarding on for the whole host when a network of this IP version is made."""
+    return family == 6 or version >= FORWARDS_WITH_EACH_NETWORK
 
 
 def sets_bridge_nf(version: Version) -> bool:

@@ -99,7 +99,7 @@ def test_after_a_kill_rollback_restores_the_identical_host(operator: Operator, t
     host = operator.host
     before, facts = {**host_state(host), "name files": name_files(host)}, facts_of(host)
     write_plan(operator, facts, planned(facts).actions, tmp_path)
-    for delay in (0.0, 0.02, 0.05):
+    for delay in (0.0, 0.03):
         runs = len(operator.runs())
         running = operator.start("apply", PLAN, "--yes")
         operator.wait_for_new_run(runs, running)

@@ -89,6 +89,9 @@ def _subnets(
     wanted: list[Subnet] = [s for s in (subnet, options.subnet6) if s is not None]
     refusals = [] if subnet is not None else [obstacles.no_free_subnet(len(together))]
     for each in wanted:
+        forwarding = obstacles.forwarding_changes(facts, each.version)
+        if forwarding is not None:
+            refusals.append(forwarding)
         hit = collision(each, taken)
         if hit is not None:
             refusals.append(obstacles.subnet_collides(each, hit))

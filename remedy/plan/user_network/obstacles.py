@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from remedy.facts.model import Container, HostFacts, Network
+from remedy.paths.engine_versions import forwards_with_network
+from remedy.plan.engine_flags import configured, flag_of
 from remedy.plan.model import Refusal
 from remedy.plan.user_network.choice import DEFAULT_NETWORKS, GATEWAY_BRIDGE, is_closed_to_neighbours
 from remedy.plan.user_network.names import SharedName
@@ -97,6 +99,28 @@ def name_is_taken(taken: SharedName) -> Refusal:
         what=f"{taken.also} answers to the name {taken.name} on the network, too",
         why=f"requests for {taken.whose} would go to either of them",
         cure=f"take that alias away from {taken.also}, or use another network",
+    )
+
+
+def forwarding_changes(facts: HostFacts, family: int) -> Refusal | None:
+    """The engine would make a router of a host that is none, and nothing puts that back."""
+    name = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}[family]
+    if facts.sysctls.get(name, "1") != "0" or not forwards_with_network(facts.engine.version_tuple, family):
+        return None
+    if configured(facts, "ip-forward") is False or flag_of(facts, "ip-forward") == "false":
+        return None
+    if family == 6:
+        also, cure = (
+            "; a host that has its IPv6 routes by advertisement would lose them",
+            "user_network: without subnet6",
+        )
+    else:
+        also, cure = "; FORWARD's policy becomes DROP", f"set {name} to 1 yourself, or name a network that exists"
+    return Refusal(
+        code="forwarding-would-change",
+        what=f"with the network, the engine would set {name} to 1 on this host",
+        why=f"it does so when it makes a network with IPv{family}, and never sets it back{also}",
+        cure=cure,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from remedy.plan.user_network.subnets import POOLS, Taken, collision, free_subne
 from remedy.spec.models import UserNetworkOptions
 
 BALANCER, API = "dev1-haproxy-1", ("dev1-api-1", "dev1-api-2", "dev1-api-3")
+SIX = IPv6Network("fd00:77::/64")
 NO_ICC = {"com.docker.network.bridge.enable_icc": "false"}
 NOTHING_TRACKED = ConntrackFacts(count=0, maximum=0, buckets=0, entries=(), entries_complete=True)
 Load = Callable[[str], HostFacts]
@@ -230,6 +231,24 @@ def test_no_range_next_to_a_machine_that_is_talked_to(operator: HostFacts) -> No
     facts = operator.model_copy(update={"haproxies": (haproxy.model_copy(update={"servers": (away,)}),)})
 
     assert subnet_of(planned(facts)) == "172.29.255.0/24"
+
+
+@pytest.mark.parametrize(
+    ("host", "sysctl", "refused"),
+    [
+        ("operator-28.5", "net.ipv4.ip_forward", True),
+        ("operator-20.10", "net.ipv4.ip_forward", False),
+        ("operator-28.5", "net.ipv6.conf.all.forwarding", True),
+        ("operator-20.10", "net.ipv6.conf.all.forwarding", True),
+    ],
+)
+def test_no_host_is_made_a_router(facts_of: Load, host: str, sysctl: str, refused: bool) -> None:
+    facts = facts_of(host)
+    router = facts.model_copy(update={"sysctls": {**facts.sysctls, "net.ipv6.conf.all.forwarding": "1"}})
+    none = router.model_copy(update={"sysctls": {**router.sysctls, sysctl: "0"}})
+
+    assert codes(planned(router, subnet6=SIX)) == []
+    assert codes(planned(none, subnet6=SIX)) == ["forwarding-would-change"] * refused
 
 
 def test_too_small_a_subnet_is_refused(operator: HostFacts) -> None:
