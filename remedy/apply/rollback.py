@@ -85,6 +85,19 @@ def describe_rollback(run: str | None, settings: Settings) -> tuple[str, ...]:
     return tuple(f"{action.inverse} (undoes: {action.summary})" for action, _ in target.to_undo())
 
 
+def preview_rollback(run: str | None, *, force: bool, settings: Settings) -> tuple[str, ...]:
+    """What `rollback_run` would undo now. Raises what it would raise before its first write."""
+    check_may_change(settings, "remedy rollback")
+    with host_lock(settings, "rollback"):
+        target = _target(run, settings)
+        if target is None:
+            return ()
+        changes = foreign_changes(target, _facts_or_none(target.plan))
+        if changes and not force:
+            raise _foreign_refusal(target, changes)
+        return describe_rollback(run, settings)
+
+
 def _target(name: str | None, settings: Settings) -> Run | None:
     active = active_run(settings)
     if name is None:

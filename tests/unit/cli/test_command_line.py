@@ -46,7 +46,12 @@ class Host:
         monkeypatch.setattr(Session, "stop_if_a_run_waits", lambda _session, _settings: None)
         monkeypatch.setattr(Session, "with_waiting_run", lambda _session, plan: plan)
         self._module("remedy.apply.run", apply_plan=self._apply)
-        self._module("remedy.apply.rollback", rollback_run=self._rollback, describe_rollback=lambda *_: self.steps)
+        self._module(
+            "remedy.apply.rollback",
+            rollback_run=self._rollback,
+            describe_rollback=lambda *_: self.steps,
+            preview_rollback=lambda *_, **_options: self._answer(self.steps),
+        )
         self._module("remedy.apply.pending", confirm_run=lambda _settings: self._answer(self.report))
         self._module("remedy.apply.status", status_report=lambda *_: self._answer(self.status))
         self._module("remedy.apply.history", history_report=lambda _settings: samples.history_report())
@@ -257,6 +262,15 @@ def test_a_run_ends_with_its_reports_code(code: int, host: Host) -> None:
     assert run(["rollback", "--yes", "20261104-101500-3fa9", "--force"]) == code
     assert host.calls[-1] == ("rollback", "20261104-101500-3fa9", True)
     assert run(["confirm"]) == code
+
+
+def test_a_dry_run_of_rollback_says_what_it_would_undo(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rollback", "--dry-run", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"steps": list(host.steps)}
+    assert not host.calls
+    host.steps = ()
+    assert run(["rollback", "--dry-run"]) == 0
+    assert "Nothing to undo." in capsys.readouterr().out
 
 
 ERRORS = [
