@@ -116,7 +116,7 @@ lock: $(BIN)/python ## requirements.lock anew, from pyproject.toml
 	$$tools/venv/bin/pip install -qq --disable-pip-version-check --upgrade pip pip-tools; \
 	echo "resolving, about a minute"; \
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-	  print(*p["dependency-groups"]["dev"], *p["build-system"]["requires"], "editables", sep="\n")' > $$tools/dev.in; \
+	  print(*p["dependency-groups"]["dev"], *p["build-system"]["requires"], "editables", "pip", sep="\n")' > $$tools/dev.in; \
 	CUSTOM_COMPILE_COMMAND="make lock" $$tools/venv/bin/pip-compile -q --upgrade --extra legacy --extra fleet \
 	  --generate-hashes --allow-unsafe --strip-extras --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
