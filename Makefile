@@ -14,6 +14,7 @@ CAPTURES ?= tests/captures
 OUT      ?=
 SEED     ?=
 CELLS    ?=
+LEGACY   ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -34,7 +35,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths lock clean
+.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths dist lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +109,11 @@ $(BIN)/python: | packages
 	  { echo "Python 3.11 or later is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=... setup" >&2; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
+
+# LEGACY=1 also builds python-iptables, for the Python and the machine that run this: hosts must be like it.
+dist: $(DONE) ## wheels that install remedy on hosts without a network, Python 3.11 to 3.14, and the Ansible collection
+	@$(BIN)/python -m remedy.wheels $(if $(LEGACY),--legacy) dist/wheels
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist playbooks/collections/ansible_collections/docker_remedy/fleet
 
 # Written under the oldest Python that remedy runs on, and without a word on where the packages came from.
 lock: $(BIN)/python ## requirements.lock anew, from pyproject.toml
