@@ -15,6 +15,7 @@ OUT      ?=
 SEED     ?=
 CELLS    ?=
 LEGACY   ?=
+SCENARIO ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -35,7 +36,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths dist lock clean
+.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths dist lint-playbooks molecule lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +110,16 @@ $(BIN)/python: | packages
 	  { echo "Python 3.11 or later is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=... setup" >&2; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
+
+# Its own collection is found beside the playbooks, as ansible-playbook finds it; nothing is fetched.
+lint-playbooks: $(DONE) ## ansible-lint of playbooks/ and molecule/, its strictest profile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/playbooks/collections \
+	  $(BIN)/ansible-lint --offline --profile production playbooks molecule
+
+# The legacy host of `default` needs python-iptables for Debian 12's Python, which is why LEGACY is set here.
+molecule: setup ## the playbooks on real Docker hosts: all scenarios, or SCENARIO=rolling
+	@$(MAKE) --no-print-directory dist LEGACY=1
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
 # LEGACY=1 also builds python-iptables, for the Python and the machine that run this: hosts must be like it.
 dist: $(DONE) ## wheels that install remedy on hosts without a network, Python 3.11 to 3.14, and the Ansible collection

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Everything on a Docker host that remedy may touch, in an order of its own: what is the same prints the same.
+set -eu
+
+if [ -e /etc/docker/daemon.json ]; then
+  stat --format 'daemon.json %a %u %g' /etc/docker/daemon.json
+  sha256sum /etc/docker/daemon.json
+fi
+for save in iptables-save ip6tables-save; do
+  # Rules as a multiset: every restart of the engine writes its own anew, in another order.
+  "$save" | sed -e '/^#/d' -e 's/\[[0-9]*:[0-9]*\]//' | sort | sed "s/^/$save /"
+done
+! command -v nft >/dev/null || nft list tables | sort
+grep --with-filename . /proc/sys/net/ipv4/conf/*/route_localnet /sys/class/net/*/brport/hairpin_mode
+docker ps --quiet --no-trunc | sort |
+  xargs --no-run-if-empty docker inspect --format '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}'
+docker info --format 'live-restore {{.LiveRestoreEnabled}}'
+echo "docker-proxy $(pgrep --count --full '^/usr/.*docker-proxy')" || true
