@@ -37,7 +37,9 @@ def wheels(
         build_legacy(lock, directory)
     found = sorted(directory.glob("*.whl"))
     size = sum(wheel.stat().st_size for wheel in found) / 1_000_000
-    typer.echo(f"{len(found)} wheels, {size:.1f} MB, in {directory}: Python {', '.join(python or PYTHONS)} on {machine}.")
+    typer.echo(
+        f"{len(found)} wheels, {size:.1f} MB, in {directory}: Python {', '.join(python or PYTHONS)} on {machine}."
+    )
     if not any(wheel.name.startswith("python_iptables") for wheel in found):
         typer.echo("Without python-iptables: hosts with iptables-legacy need it, built on a host like them (--legacy).")
 
