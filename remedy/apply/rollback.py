@@ -94,7 +94,7 @@ def preview_rollback(run: str | None, *, force: bool, settings: Settings) -> tup
             return ()
         changes = foreign_changes(target, _facts_or_none(target.plan))
         if changes and not force:
-            raise _foreign_refusal(target, changes)
+            raise _foreign_refusal(target, changes, foreign_differences(target))
         return describe_rollback(run, settings)
 
 
