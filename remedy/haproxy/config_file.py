@@ -145,12 +145,22 @@ def _opened(file: ConfigFile, flags: int) -> Iterator[int]:
             raise _replaced(file) from error
         raise
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) != (file.device, file.inode):
+        if not _is_the_plans(file, descriptor):
             raise _replaced(file)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_the_plans(file: ConfigFile, descriptor: int) -> bool:
+    """Whether this is the file that was planned: by device and inode, and after a reboot by inode and what is in it.
+
+    A device without a number of its own (btrfs, overlay, LVM, a network's) may get another one at each boot.
+    """
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_ino != file.inode:
+        return False
+    return status.st_dev == file.device or _content(file, _read(descriptor)) is not Content.FOREIGN
 
 
 def _replaced(file: ConfigFile) -> StalePlanError:

@@ -168,3 +168,13 @@ def test_a_mount_that_shows_the_replaced_file_is_written_through(path: Path, tmp
     os.close(root)
     assert (tmp_path / "root/haproxy.cfg").read_bytes() == ORIGINAL
     assert path.read_bytes() == ORIGINAL
+
+
+def test_a_device_may_have_another_number_after_a_reboot(path: Path) -> None:
+    file = planned(path).model_copy(update={"device": path.stat().st_dev + 1})
+    assert content_of(file) is Content.ORIGINAL
+    write_target(file)
+    assert content_of(file) is Content.TARGET
+    path.write_bytes(ORIGINAL + b"# mine\n")
+    with pytest.raises(StalePlanError, match="not the file any more"):
+        content_of(file)
