@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from remedy.facts.model import HostFacts
 from remedy.plan.basis import basis_of
-from remedy.plan.model import Plan
+from remedy.plan.model import Plan, SwitchUserlandProxy
 
 _BINDING = re.compile(r"'(\S+)>\d+/(?:tcp|udp|sctp)'")
 _CONTAINER = "container "
@@ -19,6 +19,9 @@ _CONTAINER = "container "
 
 def bindings_that_need_a_restart(plan: Plan, facts: HostFacts) -> tuple[str, ...]:
     """A warning for each running container that published a port before the plan, and does not any more."""
+    if not any(isinstance(action, SwitchUserlandProxy) for action in plan.actions):
+        # Other ports than before are compose's doing then: with a range it gives them out anew at each start.
+        return ()
     return tuple(_warnings(plan.basis, basis_of(facts), {c.name for c in facts.containers if c.is_running}))
 
 
