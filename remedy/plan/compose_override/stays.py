@@ -135,6 +135,7 @@ def _aliases(project: str, service: str, containers: Sequence[Container], wanted
     alias = wanted.aliases.get((project, service))
     if alias is not None:
         yield alias
-    name = wanted.names.get(containers[0].id)
-    if len(containers) == 1 and name is not None and name not in (containers[0].name, alias):
+    # NAME.NETWORK is answered to without an alias.
+    name = wanted.names.get(containers[0].id, "").removesuffix(f".{wanted.network}")
+    if len(containers) == 1 and name and name not in (containers[0].name, alias):
         yield name

@@ -100,7 +100,7 @@ def about_plain(network: str, plain: Sequence[Container], names: dict[str, str])
         " ".join(
             [
                 "docker network connect",
-                *([f"--alias {shlex.quote(names[c.id])}"] if names.get(c.id, c.name) != c.name else []),
+                *_alias_option(names.get(c.id, c.name).removesuffix(f".{network}"), c),
                 shlex.quote(network),
                 shlex.quote(c.name),
             ]
@@ -113,6 +113,10 @@ def about_plain(network: str, plain: Sequence[Container], names: dict[str, str])
         detail=f"add `--network {shlex.quote(network)}` to their `docker run`, beside the networks that they have; or "
         f"connect them afterwards: {'; '.join(connect)}; or run `remedy apply` again",
     )
+
+
+def _alias_option(name: str, container: Container) -> list[str]:
+    return [] if name == container.name else [f"--alias {shlex.quote(name)}"]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -210,6 +210,14 @@ def test_the_name_by_which_haproxy_finds_an_only_container_is_kept(own_network: 
     assert said(action)["services"]["haproxy"]["networks"][NETWORK] == {"aliases": ["dev1-haproxy", "balancer-x"]}
 
 
+def test_a_name_with_the_networks_own_behind_it_needs_no_alias(own_network: HostFacts) -> None:
+    names = {c.id: f"{c.name}.{NETWORK}" for c in own_network.containers}
+
+    actions, _ = plan_overrides(with_project(own_network), NETWORK, own_network.containers, ALIASES, names)
+
+    assert list(actions) == planned(with_project(own_network))[0]
+
+
 @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
 def test_a_mode_that_allows_no_networks_is_told(own_network: HostFacts, mode: str) -> None:
     containers = tuple(c.model_copy(update={"network_mode": mode, "endpoints": ()}) for c in own_network.containers)
