@@ -7,20 +7,21 @@ Words are split as haproxy does it (remedy.haproxy_cfg.words). Whatever it does 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from itertools import pairwise
 
 from remedy.facts.model import HaproxyServer
 from remedy.haproxy_cfg.document import SECTIONS
+from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, parse_options
 from remedy.haproxy_cfg.words import split
 
 _CONDITIONAL = frozenset({".if", ".elif", ".else", ".endif"})
 _NO_ADDRESS = ("unix@", "abns@", "abnsz@", "fd@", "sockpair@", "rhttp@", "rev@", "/")
 _FAMILY_PREFIX = re.compile(r"^(?:(?:tcp|udp|quic|mptcp|stream|dgram)[46]?|ipv[46])@")
 _MATTERS = re.compile(r"\s*(?:server|server-template|default-server|defaults|backend|listen|frontend)\b")
-_MAY_MATTER = re.compile(r"\s*[\"']?(?:\.|" + "|".join(sorted(SECTIONS)) + ")")
+_VARIABLES = frozenset({"setenv", "presetenv", "unsetenv", "resetenv"})
+_MAY_MATTER = re.compile(r"\s*[\"']?(?:\.|" + "|".join(sorted(SECTIONS | _VARIABLES)) + ")")
 MAXIMUM_SERVERS = 5_000
 MAXIMUM_PROBLEMS = 50
 _LONGEST_LINE = 64 << 10
@@ -28,11 +29,18 @@ _LONGEST_LINE = 64 << 10
 
 @dataclass(slots=True)
 class Reading:
-    """What was found so far; problems are kept once each."""
+    """What was found so far; problems are kept once each.
+
+    variables: the environment as the files read so far have changed it. inherited: the check port of each defaults
+    section by its name, latest_defaults that of the last one: they hold in the files that follow, too.
+    """
 
     servers: list[HaproxyServer] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
     bytes_read: int = 0
+    variables: dict[str, str] | None = None
+    inherited: dict[str, int | None] = field(default_factory=dict)
+    latest_defaults: int | None = None
 
     def complain(self, problem: str) -> None:
         """Note something that was not understood."""
@@ -44,19 +52,27 @@ class _Section:
     keyword: str = ""
     name: str = ""
     check_port: int | None = None
-    defaults_check_port: int | None = None
+    is_conditional: bool = False
 
-    def enter(self, words: list[str]) -> None:
-        if self.keyword == "defaults":
-            self.defaults_check_port = self.check_port
+    def enter(self, words: list[str], reading: Reading) -> None:
         self.keyword = words[0]
-        self.name = words[1] if len(words) > 1 else ""
-        self.check_port = None if words[0] == "defaults" else self.defaults_check_port
+        self.name = words[1] if len(words) > 1 and words[1] != "from" else ""
+        self.check_port = None if words[0] == "defaults" else reading.latest_defaults
+        if "from" in words[1:-1]:
+            self.check_port = reading.inherited.get(words[words.index("from", 1) + 1])
+        self.publish(reading)
+
+    def publish(self, reading: Reading) -> None:
+        """What a defaults section says is so for the sections that follow it."""
+        if self.keyword == "defaults":
+            reading.latest_defaults = reading.inherited[self.name] = self.check_port
 
 
 def parse_config(text: str, file: str, environment: Mapping[str, str], reading: Reading) -> None:
     """Read one file's text into `reading`."""
     section = _Section()
+    if reading.variables is None:
+        reading.variables = dict(environment)
     for number, line in enumerate(text.split("\n"), start=1):
         where = f"{file}:{number}"
         # Most lines are of no interest, and a hostile file may have millions.
@@ -69,7 +85,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], reading: 
             reading.complain(f"{where}: too many servers or problems, the rest of the file was not read")
             return
         try:
-            words = [word.value for word in split(line, environment)]
+            words = [word.value for word in split(line, reading.variables)]
         except ValueError as error:
             # Other lines are none of our business, and haproxy has accepted them.
             if _MATTERS.match(line):
@@ -110,12 +126,16 @@ def _ipv6_with_port(text: str, host: str, port: str) -> tuple[str, int | None]:
 def _read_line(words: list[str], section: _Section, file: str, line: int, reading: Reading) -> None:
     keyword = words[0]
     if keyword in SECTIONS:
-        section.enter(words)
+        section.enter(words, reading)
+    elif keyword in _VARIABLES:
+        _set_variable(words, section.is_conditional, reading)
     elif keyword in _CONDITIONAL:
+        section.is_conditional = keyword != ".endif"
         reading.complain(f"{file}:{line}: conditional blocks are all read, whether they apply or not")
     elif keyword == "default-server":
-        section.check_port = _check_port(words) or section.check_port
-    elif keyword in {"server", "server-template"} and section.keyword != "resolvers":
+        section.check_port = _check_port(words[1:]) or section.check_port
+        section.publish(reading)
+    elif keyword in SERVER_KEYWORDS and section.keyword != "resolvers":
         try:
             reading.servers.extend(_servers(words, section, file, line))
         except (ValueError, IndexError) as error:
@@ -123,12 +143,29 @@ def _read_line(words: list[str], section: _Section, file: str, line: int, readin
             reading.complain(f"{file}:{line}: {keyword}: {reason}")
 
 
+def _set_variable(words: Sequence[str], is_conditional: bool, reading: Reading) -> None:
+    """The environment as haproxy changes it for the lines that follow. What may have been set is not known."""
+    variables = reading.variables if reading.variables is not None else {}
+    match words:
+        case ["setenv" | "presetenv", name, _] if is_conditional:
+            variables.pop(name, None)
+        case ["setenv", name, value]:
+            variables[name] = value
+        case ["presetenv", name, value]:
+            variables.setdefault(name, value)
+        case ["unsetenv", *names]:
+            for name in names:
+                variables.pop(name, None)
+        case ["resetenv", *kept]:
+            reading.variables = {name: value for name, value in variables.items() if name in kept}
+
+
 def _servers(words: list[str], section: _Section, file: str, line: int) -> Iterator[HaproxyServer]:
     if words[0] == "server-template":
-        name, address, options = f"{words[1]}[{_slots(words[2])}]", words[3], words[4:]
+        name, address = f"{words[1]}[{_slots(words[2])}]", words[3]
     else:
         # In a peers section the local peer has no address (`bind` says it).
-        name, address, options = words[1], (words[2] if len(words) > 2 else "/"), words[3:]
+        name, address = words[1], (words[2] if len(words) > 2 else "/")
     if "${" in address or address.startswith("$"):
         raise ValueError(f"address {address!r} has a variable outside of double quotes")
     parsed = parse_address(address)
@@ -142,7 +179,7 @@ def _servers(words: list[str], section: _Section, file: str, line: int) -> Itera
         port=port,
         file=file,
         line=line,
-        check_port=_check_port(options) or section.check_port,
+        check_port=_check_port(words[first_option(words) :]) or section.check_port,
     )
 
 
@@ -153,10 +190,8 @@ def _slots(text: str) -> str:
 
 
 def _check_port(options: list[str]) -> int | None:
-    for name, value in pairwise(options):
-        if name == "port" and value.isdigit():
-            return int(value)
-    return None
+    value = parse_options(options).get("port", "")
+    return int(value) if value.isascii() and value.isdigit() else None
 
 
 def _port(text: str) -> int | None:

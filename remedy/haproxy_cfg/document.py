@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from remedy.haproxy_cfg.words import Word, split
 
-# Every keyword that begins a section (2.4 to 3.2): whatever follows it belongs to it.
+# Every keyword that begins a section (2.2 to 3.4): whatever follows it belongs to it.
 SECTIONS = frozenset(
     {
         "global", "defaults", "frontend", "backend", "listen", "peers", "ring", "resolvers", "userlist",
         "mailers", "program", "cache", "fcgi-app", "http-errors", "log-forward", "log-profile", "traces",
-        "crt-store", "acme",
+        "crt-store", "acme", "healthcheck",
     }
 )  # fmt: skip
 
@@ -27,7 +27,7 @@ class Line:
 
     @property
     def words(self) -> list[Word]:
-        """Its words, variables as they are written; () for one that haproxy could not split either."""
+        """Its words, variables as they are written; none for one that haproxy could not split either."""
         try:
             return split(self.text)
         except ValueError:
@@ -77,16 +77,44 @@ def _lines(text: str) -> Iterator[Line]:
             yield Line(number, part, "\n")
 
 
-def sections(document: Document) -> Iterator[tuple[Section, Line, list[Word]]]:
-    """Each line that has words, with the section that it stands in; a header stands in its own."""
-    current = Section()
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A line that has words, with the section that it stands in; a header stands in its own.
+
+    is_conditional: it stands between .if and .endif, so that it may not apply.
+    """
+
+    section: Section
+    line: Line
+    words: list[Word]
+    is_conditional: bool = False
+
+    @property
+    def values(self) -> list[str]:
+        """What its words mean."""
+        return [word.value for word in self.words]
+
+    @property
+    def keyword(self) -> str:
+        """Its first word."""
+        return self.words[0].value
+
+
+def statements(document: Document) -> Iterator[Statement]:
+    """What a document says, line by line."""
+    current, depth = Section(), 0
     for line in document.lines:
         words = line.words
         if not words:
             continue
-        if words[0].value in SECTIONS:
+        keyword = words[0].value
+        if keyword == ".endif":
+            depth = max(0, depth - 1)
+        elif keyword == ".if":
+            depth += 1
+        elif keyword in SECTIONS:
             current = _section(words)
-        yield current, line, words
+        yield Statement(current, line, words, depth > 0)
 
 
 def _section(words: list[Word]) -> Section:

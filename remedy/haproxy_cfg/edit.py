@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
 from remedy.errors import InputError
-from remedy.haproxy_cfg.document import Document, Line
-from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, parse_options
+from remedy.haproxy_cfg.document import Document, Line, statements
+from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, option_places
 from remedy.haproxy_cfg.words import Word
 
 # Names of containers, addresses, and options: nothing that could leave its word, or the line.
-_HARMLESS = re.compile(r"[A-Za-z0-9_.,-]+|\[[0-9a-fA-F:.]+\]")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9a-fA-F:.]+\]")
+_VALUE = re.compile(r"[A-Za-z0-9_.:,-]+")
+# libc takes a name like these for an address in one, two or three numbers, and asks nobody.
+_NUMBERS = re.compile(r"(?:0[xX][0-9a-fA-F]*|\d+)(?:\.(?:0[xX][0-9a-fA-F]*|\d+))*\.?")
+_MOST_WORDS = 64  # MAX_LINE_ARGS of haproxy
 _FAMILY = re.compile(r"(?:ipv[46]|tcp[46]?|stream[46]?|mptcp[46]?)@")
 # Queries go to the engine's DNS. While the engine is down it answers nothing or refuses: the last address is kept for
 # an hour, because no container moves without the engine. A name that is denied is a container that is gone, and its
@@ -75,22 +80,32 @@ def _edited(line: Line, edit: ServerEdit) -> Line:
     values = [word.value for word in words]
     if not values or values[0] not in SERVER_KEYWORDS or len(words) < first_option(values):
         raise _error(edit, "this is no server line")
+    # How many words these are only haproxy knows, and its versions differ: 2.8 and 3.0 drop "", others do not.
+    if any(word.is_expanded or not word.value for word in words):
+        raise _error(edit, 'it has an empty word, or one that a "${NAME[*]}" makes several of')
     start = first_option(values)
     changes = [_address(words[start - 1], edit)]
     if edit.check_port is not None:
         changes.append(_check_port(words, values, start, edit))
-    added = [
-        f"{option} {_checked(value, edit)}"
-        for option, value in (
-            ("resolvers", edit.resolvers),
-            ("init-addr", edit.init_addr),
-            ("resolve-prefer", edit.resolve_prefer),
-        )
-        if value is not None
-    ]
     end = words[-1].end
-    changes += [(end, end, f" {text}") for text in added]
-    return replace(line, text=_with_changes(line.text, changes))
+    changes += [(end, end, f" {option} {value}") for option, value in _added_options(edit)]
+    edited = replace(line, text=_with_changes(line.text, changes))
+    if len(edited.words) > _MOST_WORDS:
+        raise _error(edit, f"it would have more words than haproxy takes in a line, {_MOST_WORDS}")
+    return edited
+
+
+def _added_options(edit: ServerEdit) -> Iterator[tuple[str, str]]:
+    options = {
+        "resolvers": edit.resolvers,
+        "init-addr": edit.init_addr,
+        "resolve-prefer": edit.resolve_prefer,
+    }
+    for option, value in options.items():
+        if value is not None:
+            if _VALUE.fullmatch(value) is None:
+                raise _error(edit, f"{value!r} is no value that may be written there")
+            yield option, value
 
 
 def _with_changes(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
@@ -102,28 +117,49 @@ def _with_changes(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
 
 def _address(word: Word, edit: ServerEdit) -> tuple[int, int, str]:
     family = _FAMILY.match(word.value)
-    host = _checked(f"[{edit.host}]" if ":" in edit.host else edit.host, edit)
-    return word.start, word.end, f"{family[0] if family else ''}{host}:{edit.port}"
+    return word.start, word.end, f"{family[0] if family else ''}{_host(edit)}:{_port(edit.port, edit)}"
+
+
+def _host(edit: ServerEdit) -> str:
+    host = f"[{edit.host}]" if ":" in edit.host else edit.host
+    if _HOST.fullmatch(host) is None or (_NUMBERS.fullmatch(host) and not _is_ipv4(host)):
+        raise _error(edit, f"{edit.host!r} is no name or address that may be written there")
+    return host
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _port(port: int, edit: ServerEdit) -> int:
+    if not 0 < port < 65536:
+        raise _error(edit, f"{port} is no port")
+    return port
 
 
 def _check_port(words: Sequence[Word], values: Sequence[str], start: int, edit: ServerEdit) -> tuple[int, int, str]:
-    if "port" not in parse_options(values[start:]):
-        return words[-1].end, words[-1].end, f" port {edit.check_port}"
-    for index in range(len(values) - 1, start, -1):
-        if values[index - 1] == "port" and values[index].isdigit():
-            return words[index].start, words[index].end, str(edit.check_port)
-    raise _error(edit, "its check port was not understood")
-
-
-def _checked(text: str, edit: ServerEdit) -> str:
-    if _HARMLESS.fullmatch(text) is None:
-        raise _error(edit, f"{text!r} is no name or address that may be written there")
-    return text
+    port = _port(edit.check_port or 0, edit)
+    places = [place for option, place in option_places(values, start) if option == "port" and place is not None]
+    if not places:
+        return words[-1].end, words[-1].end, f" port {port}"
+    return words[places[-1]].start, words[places[-1]].end, str(port)
 
 
 def _added(document: Document, edited: bytes, section: ResolversSection) -> bytes:
-    if _HARMLESS.fullmatch(section.name) is None:
+    if _VALUE.fullmatch(section.name) is None:
         raise ConfigEditError(f"{section.name!r} is no name for a resolvers section")
+    *_, last = [None, *statements(document)]
+    # haproxy would read no further, or the section would be there only at times.
+    if last is not None and last.is_conditional:
+        raise ConfigEditError(
+            "a resolvers section cannot be added at the end of the file",
+            why="an .if has no .endif",
+            next_step="haproxy -c says where",
+        )
     text = _SECTION.format(name=section.name)
     before = "" if not edited or edited.endswith(b"\n") else "\n"
     return f"{before}\n{text}".replace("\n", document.ending).encode("latin-1")

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from remedy.haproxy_cfg.document import Document, Section, sections, utf8
+from remedy.haproxy_cfg.document import Document, Section, Statement, statements, utf8
 
-# Options of a server that are followed by one value (configuration.txt, 5.2): what follows them is no option.
+# Options of a server that are followed by one value (the keyword tables of haproxy 2.2 to 3.4; `usesrc` and `interface`
+# belong to `source`): what follows them is no option.
 _WITH_VALUE = frozenset(
     {
-        "addr", "agent-send", "agent-inter", "agent-addr", "agent-port", "alpn", "ca-file", "check-alpn",
-        "check-proto", "check-sni", "ciphers", "ciphersuites", "client-sigalgs", "cookie", "crl-file", "crt",
-        "curves", "error-limit", "fall", "fastinter", "downinter", "fullconn", "guid", "hash-key", "id", "idle-ping",
-        "init-addr", "init-state", "inter", "log-bufsize", "log-proto", "max-reuse", "maxconn", "maxqueue",
-        "minconn", "namespace", "npn", "observe", "on-error", "on-marked-down", "on-marked-up", "pool-conn-name",
-        "pool-low-conn", "pool-max-conn", "pool-purge-delay", "port", "proto", "proxy-v2-options", "redir",
-        "resolve-net", "resolve-opts", "resolve-prefer", "resolvers", "rise", "send-proxy-v2-ssl-cn", "shard",
-        "sigalgs", "slowstart", "sni", "socks4", "source", "ssl-max-ver", "ssl-min-ver", "tcp-ut", "track", "usesrc",
-        "verify", "verifyhost", "weight", "ws",
+        "addr", "agent-addr", "agent-inter", "agent-port", "agent-send", "alpn", "ca-file", "cc", "check-alpn",
+        "check-pool-conn-name", "check-proto", "check-sni", "ciphers", "ciphersuites", "client-sigalgs", "cookie",
+        "crl-file", "crt", "curves", "downinter", "error-limit", "fall", "fastinter", "fullconn", "guid", "hash-key",
+        "healthcheck", "id", "idle-ping", "init-addr", "init-state", "inter", "interface", "ktls", "log-bufsize",
+        "log-proto", "max-reuse", "maxconn", "maxqueue", "minconn", "namespace", "npn", "observe", "on-error",
+        "on-marked-down", "on-marked-up", "pool-conn-name", "pool-low-conn", "pool-max-conn", "pool-purge-delay",
+        "port", "proto", "proxy-v2-options", "quic-cc-algo", "redir", "resolve-net", "resolve-opts", "resolve-prefer",
+        "resolvers", "rise", "shard", "sigalgs", "slowstart", "sni", "socks4", "source", "ssl-max-ver", "ssl-min-ver",
+        "tcp-md5sig", "tcp-ut", "track", "usesrc", "verify", "verifyhost", "weight", "ws",
     }
 )  # fmt: skip
+_WITH_VALUE_BY_PREFIX = "set-proxy-v2-tlv-fmt("
+# What an edit adds where it is not said. Of a default-server that may not apply it does not count as said.
+_ADDED_BY_EDITS = frozenset({"resolvers", "init-addr", "resolve-prefer"})
 SERVER_KEYWORDS = ("server", "server-template")
 
 
@@ -50,12 +54,23 @@ def first_option(values: Sequence[str]) -> int:
     return 4 if values[0] == "server-template" else 3
 
 
-def parse_options(values: Sequence[str]) -> dict[str, str]:
-    """Options with their values; of one that stands there twice the last."""
-    found: dict[str, str] = {}
-    waiting = iter(values)
-    for option in waiting:
-        found[option] = next(waiting, "") if option in _WITH_VALUE else ""
+def option_places(values: Sequence[str], start: int = 0) -> Iterator[tuple[str, int | None]]:
+    """Each option from `start` on, with the place of its value; None for a switch."""
+    place = start
+    while place < len(values):
+        option = values[place]
+        has_value = option in _WITH_VALUE or option.startswith(_WITH_VALUE_BY_PREFIX)
+        yield option, place + 1 if has_value and place + 1 < len(values) else None
+        place += 2 if has_value else 1
+
+
+def parse_options(values: Sequence[str], inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Options with their values, over inherited ones; of one that stands there twice the last. `no-x` takes x away."""
+    found = dict(inherited or {})
+    for option, place in option_places(values):
+        opposite = option.removeprefix("no-") if option.startswith("no-") else f"no-{option}"
+        found.pop(opposite, None)
+        found[option] = "" if place is None else values[place]
     return found
 
 
@@ -65,30 +80,45 @@ def read_servers(files: Sequence[tuple[str, bytes]]) -> tuple[ServerLine, ...]:
 
 
 def _read(files: Sequence[tuple[str, bytes]]) -> Iterator[ServerLine]:
-    inherited: dict[str, dict[str, str]] = {}  # by the defaults section's name, "" for the latest
-    latest: Section | None = None
-    defaults: dict[str, str] = {}
+    inherited: dict[str, dict[str, str]] = {}  # by the defaults section's name
+    latest_defaults: dict[str, str] = {}
     for path, raw in files:
-        latest = None  # a section does not go on in the next file
-        for section, line, words in sections(Document.parse(raw)):
-            values = [word.value for word in words]
+        latest: Section | None = None  # a section does not go on in the next file
+        defaults: dict[str, str] = {}
+        for statement in statements(Document.parse(raw)):
+            section = statement.section
             if section is not latest:
                 latest = section
-                defaults = {} if section.keyword == "defaults" else dict(inherited.get(section.based_on or "", {}))
+                # A defaults section begins with nothing unless it says `from`, any other with the defaults before it.
+                base = {} if section.keyword == "defaults" else latest_defaults
+                defaults = dict(base if section.based_on is None else inherited.get(section.based_on, {}))
                 if section.keyword == "defaults":
-                    inherited[""] = defaults
-                    inherited[section.name] = defaults
-                continue
-            if values[0] == "default-server":
-                defaults.update(parse_options(values[1:]))
-            elif values[0] in SERVER_KEYWORDS and section.keyword in ("backend", "listen"):
-                own = parse_options(values[first_option(values) :])
-                yield ServerLine(
-                    file=path,
-                    line=line.number,
-                    proxy=utf8(section.name),
-                    name=utf8(values[1]) if len(values) > 1 else "",
-                    is_template=values[0] == "server-template",
-                    options={**defaults, **own},
-                    own=own,
-                )
+                    latest_defaults = inherited[section.name] = defaults
+            elif statement.keyword == "default-server":
+                _inherit(defaults, statement)
+            elif statement.keyword in SERVER_KEYWORDS and section.keyword in ("backend", "listen"):
+                yield _server(path, statement, defaults)
+
+
+def _inherit(defaults: dict[str, str], statement: Statement) -> None:
+    merged = parse_options(statement.values[1:], defaults)
+    if statement.is_conditional:
+        unsure = _ADDED_BY_EDITS & merged.keys()
+        merged = {name: value for name, value in merged.items() if name not in unsure}
+        merged |= {name: defaults[name] for name in unsure & defaults.keys()}
+    defaults.clear()
+    defaults.update(merged)
+
+
+def _server(path: str, statement: Statement, defaults: Mapping[str, str]) -> ServerLine:
+    values = statement.values
+    options = values[first_option(values) :]
+    return ServerLine(
+        file=path,
+        line=statement.line.number,
+        proxy=utf8(statement.section.name),
+        name=utf8(values[1]) if len(values) > 1 else "",
+        is_template=values[0] == "server-template",
+        options=parse_options(options, defaults),
+        own=parse_options(options),
+    )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from remedy.haproxy_cfg.document import Document, Section, sections, utf8
+from remedy.haproxy_cfg.document import Document, Section, Statement, statements, utf8
 
 ENGINE_DNS = re.compile(r"(?:ipv4@|udp@|udp4@)?127\.0\.0\.11(?::53)?")
 
@@ -30,23 +30,25 @@ def read_traits(files: Sequence[tuple[str, bytes]]) -> Traits:
     """Read the files, in haproxy's order."""
     traits = Traits()
     for _, raw in files:
-        for section, _line, words in sections(Document.parse(raw)):
-            values = [word.value for word in words]
-            match section.keyword:
+        for statement in statements(Document.parse(raw)):
+            match statement.section.keyword:
                 case "resolvers":
-                    _resolvers(traits, section, values)
+                    _resolvers(traits, statement)
                 case "backend" | "listen" | "defaults" | "frontend":
-                    _proxy(traits, section, values)
+                    _proxy(traits, statement.section, statement.values)
     return traits
 
 
-def _resolvers(traits: Traits, section: Section, values: list[str]) -> None:
-    if values[0] == "resolvers":
-        traits.resolvers_names.append(section.name)
+def _resolvers(traits: Traits, statement: Statement) -> None:
+    name, values = statement.section.name, statement.values
+    if values[0] == "resolvers" and name not in traits.resolvers_names:
+        traits.resolvers_names.append(name)
+    if statement.is_conditional:
+        return  # it may not apply
     # parse-resolv-conf reads the container's own, which is the engine's once it is on a user-defined network.
     asks_engine = values[0] == "nameserver" and len(values) > 2 and ENGINE_DNS.fullmatch(values[2]) is not None
     if asks_engine or values[0] == "parse-resolv-conf":
-        traits.fitting_resolvers = traits.fitting_resolvers or section.name
+        traits.fitting_resolvers = traits.fitting_resolvers or name
 
 
 def _proxy(traits: Traits, section: Section, values: list[str]) -> None:

@@ -159,6 +159,59 @@ def test_a_variable_that_matters_to_nobody_is_no_problem() -> None:
     assert read('backend b\n stats auth "${USER}"\n http-request deny if "oops\n').problems == {}
 
 
+def test_defaults_inherit_only_from_the_one_they_name_and_hold_in_the_next_file() -> None:
+    reading = Reading()
+    first = """\
+defaults one
+ default-server port 1
+defaults two from one
+ default-server fall 2
+defaults three
+ default-server check
+defaults four
+ default-server port 4
+"""
+    second = "backend a\n server a x:1\nbackend b from two\n server b x:1\nbackend c from three\n server c x:1\n"
+    parse_config(first, "1.cfg", {}, reading)
+    parse_config(second, "2.cfg", {}, reading)
+
+    assert [(one.name, one.check_port) for one in reading.servers] == [("a", 4), ("b", 1), ("c", None)]
+
+
+def test_a_value_is_not_taken_for_a_check_port() -> None:
+    assert servers("backend b\n server a x:1 cookie port 8 check\n server b x:1 port 1 port 2\n") == [
+        ("b", "a", "x", 1, None),
+        ("b", "b", "x", 1, 2),
+    ]
+
+
+def test_variables_that_haproxy_sets_itself_are_known() -> None:
+    text = """\
+global
+ setenv HOST 10.0.0.9
+ presetenv PORT 1
+ presetenv NEW 10.0.0.8
+ unsetenv GONE
+backend b
+ server a "$HOST:$PORT"
+ server b "$NEW:80"
+ server c "$GONE:80"
+"""
+    reading = read(text, HOST="10.0.0.1", PORT="81", GONE="10.0.0.7")
+
+    assert [(one.name, one.host, one.port) for one in reading.servers] == [
+        ("a", "10.0.0.9", 81),
+        ("b", "10.0.0.8", 80),
+    ]
+    assert list(reading.problems) == ["haproxy.cfg:9: the variable GONE is not known"]
+
+
+def test_a_variable_that_may_have_been_set_is_not_known() -> None:
+    text = 'global\n.if defined(X)\n setenv HOST 10.0.0.9\n.endif\nbackend b\n server a "$HOST:80"\n'
+
+    assert read(text, HOST="10.0.0.1").servers == []
+
+
 @pytest.mark.parametrize("content", [b"\0\xff\xfe" * 100, b"server\n" * 50, b"backend \xff\nserver \xff \xff:\xff\n"])
 def test_garbage_never_raises(content: bytes) -> None:
     read(content.decode(errors="replace"))
