@@ -42,7 +42,7 @@ def start_host(layout: Layout, record: HostRecord) -> int:
 def stop_host(layout: Layout, record: HostRecord) -> None:
     """End the host at once, as a power cut would; its directory stays."""
     remove_cgroup(layout.host_place(record.name).cgroup)
-    unplug(layout, port_name(record), str(record.address4.ip))
+    unplug(layout, port_name(record), [str(record.address4.ip), str(record.address6.ip)])
 
 
 def port_name(record: HostRecord) -> str:

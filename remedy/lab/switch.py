@@ -5,6 +5,8 @@ Neither namespace has a name: each lives as long as one sleeping process in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from remedy.errors import CommandError, LabError
 from remedy.host.commands import run_command
 from remedy.lab.cgroups import INIT_SCRIPTS, joining, make_cgroup, make_place, processes, remove_cgroup
@@ -55,13 +57,19 @@ def external_pid(layout: Layout) -> int | None:
     return next(iter(processes(layout.external_place.machine)), None)
 
 
-def unplug(layout: Layout, port: str, address: str) -> None:
-    """Remove a host's cable and the external machine's routes through it, if they are there."""
+def unplug(layout: Layout, port: str, addresses: Sequence[str]) -> None:
+    """Remove a host's cable, and the external machine's routes to its addresses and memory of who has them.
+
+    The next host with an address has another cable: what the external machine remembers of the first would be sent to
+    nobody until the kernel doubts it (REACHABLE lasts 15 to 45 s: arp(7), base_reachable_time_ms).
+    """
     switch, external = switch_pid(layout), external_pid(layout)
     if switch is not None:
         _in_net(switch, "ip", "link", "delete", port, check=False)
     if external is not None:
-        _in_net(external, "ip", "route", "flush", "via", address, check=False)
+        for address in addresses:
+            _in_net(external, "ip", "route", "flush", "via", address, check=False)
+            _in_net(external, "ip", "neighbour", "flush", "to", address, "dev", "eth0", check=False)
 
 
 def route_external(layout: Layout, subnet: str, address: str) -> None:
