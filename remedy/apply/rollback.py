@@ -14,7 +14,7 @@ from remedy.apply.lock import host_lock
 from remedy.apply.model import ProbeReport, RunReport
 from remedy.apply.preflight import check_may_change
 from remedy.apply.progress import OnEvent, Progress
-from remedy.apply.restarts import bindings_that_need_a_restart
+from remedy.apply.restarts import what_a_restart_brings_back
 from remedy.apply.runs import Run, active_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import Undone, undo_run
@@ -202,4 +202,4 @@ def _probe_again(
         for (who, to), was in before.items()
         if is_regression(was, after.get((who, to)))
     ]
-    return reports(plan.probes, before, after), (*lost, *bindings_that_need_a_restart(plan, facts))
+    return reports(plan.probes, before, after), (*lost, *what_a_restart_brings_back(plan, facts))

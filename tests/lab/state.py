@@ -41,6 +41,7 @@ UNSET_SYSCTLS = re.compile(r"nf_conntrack_count|stable_secret|/nf_log/|mc_forwar
 PATIENCE_SECONDS = 3.0
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 NETWORK_KEYS = ("Id", "Driver", "Scope", "Internal", "IPAM", "Options", "Labels")
+_PORT = re.compile(r"<port of ([\w.-]+)/(\w+)>")
 # What a reboot, or making a container again, gives anew.
 PROCESS_KEYS = ("pid", "StartedAt", "RestartCount")
 
@@ -132,6 +133,17 @@ def without_processes(state: State) -> State:
     # The engine makes its default network anew when no container runs at its start.
     networks = {name: {k: v for k, v in network.items() if k != "Id"} for name, network in state["networks"].items()}
     renamed: State = _renamed({**state, "containers": containers, "networks": networks}, names)
+    return _with_sole_ports_called_eth0(renamed)
+
+
+def _with_sole_ports_called_eth0(state: State) -> State:
+    """Docker 28 gives eth0 and eth1 in no fixed order at a start on two networks; who leaves one may keep eth1."""
+    text = json.dumps(state)
+    ports: dict[str, set[str]] = {}
+    for container, port in _PORT.findall(text):
+        ports.setdefault(container, set()).add(port)
+    sole = {container for container, found in ports.items() if len(found) == 1}
+    renamed: State = json.loads(_PORT.sub(lambda m: f"<port of {m[1]}/eth0>" if m[1] in sole else m[0], text))
     return renamed
 
 

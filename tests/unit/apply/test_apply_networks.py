@@ -17,6 +17,7 @@ from remedy.apply.by_hand import commands_by_hand
 from remedy.apply.foreign import foreign_changes
 from remedy.apply.journal import Journal
 from remedy.apply.progress import Progress
+from remedy.apply.restarts import interfaces_with_another_name
 from remedy.apply.runs import Run
 from remedy.apply.settings import Settings
 from remedy.apply.status import status_report
@@ -130,3 +131,27 @@ def test_haproxys_network_stays_while_haproxy_cannot_be_led_back(
     assert reverted == []
     assert [failure.action.id for failure in undone.failed] == ["rewire_haproxy", "connect_network", "create_network"]
     assert "comes after" in undone.why
+
+
+def test_an_interface_that_kept_the_second_name_is_told_with_the_cure(plan: Plan, facts: HostFacts) -> None:
+    """Docker 28.5 gives eth0 and eth1 in no fixed order to a container that starts on two networks."""
+    member, other = facts.containers[0], facts.containers[2]
+    assert interfaces_with_another_name(plan, facts) == ()
+
+    renamed = with_interfaces_called(facts, "eth1", member.id, other.id)
+    (warning,) = interfaces_with_another_name(plan, renamed)
+    assert warning.startswith(f"the interface of {member.name} is called eth1")
+    assert warning.endswith(f"docker restart {member.name}")
+    assert interfaces_with_another_name(plan, joined(renamed, member.name)) == (), "it is on two networks"
+
+
+def with_interfaces_called(facts: HostFacts, name: str, *containers: str) -> HostFacts:
+    namespaces = tuple(
+        n.model_copy(
+            update={"links": tuple(ln.model_copy(update={"name": name}) if ln.name == "eth0" else ln for ln in n.links)}
+        )
+        if set(n.containers) & set(containers)
+        else n
+        for n in facts.namespaces
+    )
+    return facts.model_copy(update={"namespaces": namespaces})
