@@ -12,7 +12,7 @@ from remedy.host.commands import run_command
 from remedy.lab.cgroups import INIT_SCRIPTS, joining, make_place, remove_cgroup
 from remedy.lab.layout import Layout, Place
 from remedy.lab.namespaces import host_command, init_pid
-from remedy.lab.records import HostRecord, external_address4, external_address6
+from remedy.lab.records import HostClaim, HostRecord, external_address4, external_address6
 from remedy.lab.switch import switch_pid, unplug
 
 _BOOT = INIT_SCRIPTS / "boot.sh"
@@ -39,15 +39,15 @@ def start_host(layout: Layout, record: HostRecord) -> int:
         raise LabError(f"the lab host {record.name!r} does not start", why=why) from error
 
 
-def stop_host(layout: Layout, record: HostRecord) -> None:
+def stop_host(layout: Layout, claim: HostClaim) -> None:
     """End the host at once, as a power cut would; its directory stays."""
-    remove_cgroup(layout.host_place(record.name).cgroup)
-    unplug(layout, port_name(record), [str(record.address4.ip), str(record.address6.ip)])
+    remove_cgroup(layout.host_place(claim.name).cgroup)
+    unplug(layout, port_name(claim), [str(claim.address4.ip), str(claim.address6.ip)])
 
 
-def port_name(record: HostRecord) -> str:
+def port_name(claim: HostClaim) -> str:
     """The host's port of the switch."""
-    return f"host{record.number}"
+    return f"host{claim.number}"
 
 
 def docker_socket(pid: int) -> Path:

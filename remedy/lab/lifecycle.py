@@ -29,6 +29,7 @@ from remedy.lab.records import (
     free_number,
     get_record,
     host_names,
+    read_claim,
     read_record,
     this_process,
     write_record,
@@ -139,8 +140,8 @@ def prune(layout: Layout) -> list[str]:
     removed = clean_builds(layout.cache)
     for name in host_names(layout):
         with _free_host(layout, name) as is_ours:
-            record = read_record(layout, name)
-            if is_ours and (record is None or record.is_orphan):
+            claim = read_claim(layout, name)
+            if is_ours and (claim is None or claim.is_orphan):
                 _remove_host(layout, name)
                 removed.append(name)
     _remove_empty_lab(layout)
@@ -242,13 +243,14 @@ def _shut_down(host: Host) -> None:
 
 def _remove_host(layout: Layout, name: str) -> None:
     """Kill, unplug, delete; the directory with the record goes last. Call it with the host's lock held."""
-    record = read_record(layout, name)
+    record, claim = read_record(layout, name), read_claim(layout, name)
     directory = layout.host_directory(name)
-    if record is None:
+    if record is not None:
+        write_record(layout, record.model_copy(update={"leaving": True}))
+    if claim is None:
         remove_cgroup(layout.host_place(name).cgroup)
     else:
-        write_record(layout, record.model_copy(update={"leaving": True}))
-        stop_host(layout, record)
+        stop_host(layout, claim)
         for entry in directory.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)

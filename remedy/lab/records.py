@@ -11,6 +11,7 @@ import os
 import time
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +20,7 @@ from remedy.lab.layout import Layout
 from remedy.lab.topology import Topology
 
 _RECORD = "host.json"
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 # A documentation-like private range; every lab has it to itself, since no lab is routed to the machine.
 LAN4 = IPv4Interface("10.98.0.0/24").network
@@ -42,20 +44,18 @@ class Owner(BaseModel):
         return self.boot_id == boot_id() and started_ticks(self.pid) == self.started
 
 
-class HostRecord(BaseModel):
-    """One host, with all that is needed to start it again. `number` is the last part of its addresses."""
+class HostClaim(BaseModel):
+    """What a host takes of its lab, and for whom. `number` is the last part of its addresses.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Also read of a host that another version of remedy has made, of whose record this one knows no more: its number is
+    taken all the same, and it is not removed under its owner.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
     name: str
-    engine: str
-    firewall: str
     number: int
-    rootfs: Path
-    engine_directory: Path | None = None
-    topology: Topology
     owner: Owner | None
     leaving: bool = False
-    created: float
 
     @property
     def address4(self) -> IPv4Interface:
@@ -71,6 +71,18 @@ class HostRecord(BaseModel):
     def is_orphan(self) -> bool:
         """Nobody is responsible for it any more, or its removal was interrupted."""
         return self.leaving or (self.owner is not None and not self.owner.is_alive)
+
+
+class HostRecord(HostClaim):
+    """One host, with all that is needed to start it again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    engine: str
+    firewall: str
+    rootfs: Path
+    engine_directory: Path | None = None
+    topology: Topology
+    created: float
 
 
 def external_address4() -> IPv4Interface:
@@ -95,9 +107,18 @@ def write_record(layout: Layout, record: HostRecord) -> None:
 
 
 def read_record(layout: Layout, name: str) -> HostRecord | None:
-    """The record, or None when there is none that can be read (the host was hardly begun)."""
+    """The record, or None when there is none that this version can read (the host was hardly begun, perhaps)."""
+    return _read(layout, name, HostRecord)
+
+
+def read_claim(layout: Layout, name: str) -> HostClaim | None:
+    """What a host has taken, or None when that was never written (it was hardly begun)."""
+    return _read(layout, name, HostClaim)
+
+
+def _read(layout: Layout, name: str, kind: type[_Kind]) -> _Kind | None:
     try:
-        return HostRecord.model_validate_json((layout.host_directory(name) / _RECORD).read_bytes())
+        return kind.model_validate_json((layout.host_directory(name) / _RECORD).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
@@ -123,8 +144,8 @@ def host_names(layout: Layout) -> list[str]:
 
 def free_number(layout: Layout) -> int:
     """The lowest number that no host of the lab has. Call it with the lab's lock held."""
-    records = [read_record(layout, name) for name in host_names(layout)]
-    taken = {record.number for record in records if record is not None}
+    claims = [read_claim(layout, name) for name in host_names(layout)]
+    taken = {claim.number for claim in claims if claim is not None}
     for number in range(FIRST_HOST_NUMBER, LAST_HOST_NUMBER + 1):
         if number not in taken:
             return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,17 @@ from remedy.errors import LabError
 from remedy.lab.inner_paths import UpperLayer, resolve_inside
 from remedy.lab.layout import check_host_name, find_layout, tag_of, unified_hierarchy
 from remedy.lab.locks import locked, try_lock
-from remedy.lab.records import Owner, boot_id, started_ticks, this_process, uptime_seconds
+from remedy.lab.records import (
+    FIRST_HOST_NUMBER,
+    Owner,
+    boot_id,
+    free_number,
+    read_claim,
+    read_record,
+    started_ticks,
+    this_process,
+    uptime_seconds,
+)
 from remedy.lab.rootfs import debian_mirror
 from remedy.lab.view import duration
 
@@ -30,6 +41,21 @@ def test_two_directories_are_two_labs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("REMEDY_LAB_DIR", str(tmp_path / "b"))
     assert first.cgroup != find_layout().cgroup
     assert first.cgroup.name == f"remedy-lab-{tag_of(tmp_path / 'a')}"
+
+
+def test_the_host_of_another_version_keeps_its_number_and_its_owner(tmp_path: Path) -> None:
+    """Its topology has a key that is not known here; its address was given away once more, and its cable was there."""
+    layout = find_layout(tmp_path)
+    place = layout.host_directory("other")
+    place.mkdir(parents=True)
+    owner = this_process().model_dump()
+    known = {"name": "other", "number": FIRST_HOST_NUMBER, "owner": owner, "topology": {"of tomorrow": 1}}
+    (place / "host.json").write_text(json.dumps(known))
+
+    assert read_record(layout, "other") is None
+    claim = read_claim(layout, "other")
+    assert claim is not None and not claim.is_orphan
+    assert free_number(layout) == FIRST_HOST_NUMBER + 1
 
 
 @pytest.mark.parametrize("name", ["with blank", "with,comma", "with:colon"])
