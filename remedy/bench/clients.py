@@ -67,9 +67,9 @@ class Tally:
     incidents: list[Incident] = field(default_factory=list)
 
     def note(self, incident: Incident) -> None:
-        """Count it, and remember the first few with their circumstances."""
+        """Count it, and remember the first few of each kind with their circumstances."""
         self.counts[incident.kind] = self.counts.get(incident.kind, 0) + 1
-        if len(self.incidents) < MOST_INCIDENTS:
+        if self.counts[incident.kind] <= MOST_INCIDENTS:
             self.incidents.append(incident)
 
     def result(self) -> VantageResult:
