@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from remedy.actions.networks import INTENT_LABEL
+from remedy.apply.edited_files import Edit, three_way_difference
 from remedy.apply.followers import belongs_to_run
-from remedy.apply.foreign_haproxy import edited_configurations, three_way_difference
+from remedy.apply.foreign_compose import edited_overrides
+from remedy.apply.foreign_haproxy import edited_configurations
 from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -21,7 +23,6 @@ from remedy.plan.model import (
     ReleaseLiveRestore,
     SetSysctls,
     SwitchUserlandProxy,
-    WriteComposeOverride,
     WriteRules,
 )
 
@@ -29,11 +30,11 @@ from remedy.plan.model import (
 def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     """What differs both from what the run left and from what was there before it, a line each."""
     begun = [action for action, _ in run.to_undo()]
-    found = [*_sysctls(begun), *_overrides(begun)]
+    found = [*_sysctls(begun)]
     if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
         # All actions of the plan: after half a rollback the file is what one that is reverted already has left.
         found = [*_daemon_json(run.plan.actions), *found]
-    found += [f"{edit.path} was {edit.how} since" for edit in edited_configurations(begun)]
+    found += [f"{edit.path} was {edit.how} since" for edit in _edits(begun)]
     if facts is not None and run.state in ("applied", "pending"):
         found += _rules(begun, facts)
     if facts is not None:
@@ -42,12 +43,12 @@ def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
 
 
 def foreign_differences(run: Run) -> tuple[str, ...]:
-    """What was edited in haproxy's configuration, line by line: before remedy, as remedy wrote it, now.
+    """What was edited in haproxy's configuration or a compose override: before remedy, as remedy wrote it, now.
 
-    For the operator's eyes alone: such a file may hold passwords, so this goes into no journal.
+    For the operator's eyes alone: such files may hold passwords, so this goes into no journal.
     """
     begun = [action for action, _ in run.to_undo()]
-    return tuple(line for edit in edited_configurations(begun) for line in three_way_difference(edit))
+    return tuple(line for edit in _edits(begun) for line in three_way_difference(edit))
 
 
 def keep_foreign_files(run: Run) -> tuple[Path, ...]:
@@ -57,7 +58,7 @@ def keep_foreign_files(run: Run) -> tuple[Path, ...]:
     """
     begun = [action for action, _ in run.to_undo()]
     edited = [*_edited_daemon_json(run.plan.actions)]
-    edited += [(edit.path, edit.now) for edit in edited_configurations(begun) if edit.now is not None]
+    edited += [(edit.path, edit.now) for edit in _edits(begun) if edit.now is not None]
     kept: list[Path] = []
     for number, (path, raw) in enumerate(edited):
         copy = run.directory / f"overwritten-{Path(path).name}"
@@ -68,6 +69,10 @@ def keep_foreign_files(run: Run) -> tuple[Path, ...]:
     return tuple(kept)
 
 
+def _edits(begun: Sequence[Action]) -> list[Edit]:
+    return [*edited_configurations(begun), *edited_overrides(begun)]
+
+
 def _edited_daemon_json(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]]:
     for path, contents in _known_contents(actions).items():
         try:
@@ -76,18 +81,6 @@ def _edited_daemon_json(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]
             continue  # a symbolic link: it is refused, not written over
         if raw is not None and raw not in contents:
             yield path, raw
-
-
-def _overrides(actions: Iterable[Action]) -> Iterator[str]:
-    for action in actions:
-        if isinstance(action, WriteComposeOverride):
-            try:
-                raw = read_without_following(Path(action.path))
-            except RemedyError as error:
-                yield str(error)
-                continue
-            if raw is not None and raw not in (action.content.raw, action.original.raw):
-                yield f"{action.path} was edited since"
 
 
 def _daemon_json(actions: Iterable[Action]) -> Iterator[str]:

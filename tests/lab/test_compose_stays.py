@@ -11,6 +11,7 @@ from operating import Operator
 pytestmark = pytest.mark.lab
 
 NETWORK = "remedy-lb"
+OVERRIDE = "compose.override.yaml"
 HAPROXY_SERVICE = """\
   haproxy:
     image: remedy-lab:latest
@@ -106,8 +107,8 @@ def applied(operator: Operator, actions: int) -> None:
     assert operator.json("plan")["changes"] is False
 
 
-def rolled_back(operator: Operator, world: World) -> None:
-    done = operator.remedy("rollback", "--yes")
+def rolled_back(operator: Operator, world: World, *options: str) -> None:
+    done = operator.remedy("rollback", "--yes", *options)
     assert done.status == 0, done.stdout + done.stderr
     assert "Warning" not in done.stdout
     assert NETWORK not in operator.host.run(["docker", "network", "ls"]).stdout
@@ -147,7 +148,14 @@ def test_services_on_the_default_bridge_stay_on_the_network(lab_host, engine):
     host.reboot()
     world.holds("a reboot")
 
-    rolled_back(operator, world)
+    edited = host.run(["cat", f"{dev.directory}/{OVERRIDE}"]).stdout + "# mine\n"
+    dev.write(OVERRIDE, edited)
+    refused = operator.remedy("rollback", "--yes")
+    assert refused.status == 7
+    assert f"{OVERRIDE} was edited since" in refused.stderr
+    assert "+# mine" in refused.stderr
+    rolled_back(operator, world, "--force")
+    assert (operator.runs()[-1] / f"overwritten-{OVERRIDE}").read_text() == edited
     assert dev.listed() == before
     dev.compose("up", "-d")
     assert {c["HostConfig"]["NetworkMode"] for c in dev.containers("api")} == {"bridge"}

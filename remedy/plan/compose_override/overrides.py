@@ -73,7 +73,7 @@ def _action(project: ComposeProject, present: FileState, stays: Stays, content: 
         summary=f"{'write' if made else 'update'} {PurePosixPath(present.path).name} for the compose project "
         f"{project.name}",
         reason="what compose does not know of, it leaves out when it makes a container again",
-        before="no such file" if made else "as remedy wrote it earlier",
+        before="no such file" if made else "remedy's file of earlier, as it is now",
         after=f"{', '.join(services)} on the network, whoever starts them",
         inverse="remove the file" if made else "the file as it was before",
         path=present.path,
