@@ -10,7 +10,7 @@ from typing import Any
 
 from remedy.facts import engine_rules
 from remedy.facts.model import Container, DaemonJson, DockerProxy, EngineFacts
-from remedy.facts.processes import Process, read_proc_bytes, read_process, read_start_time, split_arguments
+from remedy.facts.processes import Process, read_environment, read_process, read_start_time
 from remedy.facts.secrets import looks_secret
 
 ENGINE_PROGRAM = "dockerd"
@@ -158,7 +158,7 @@ def _pid_of_file() -> int | None:
 
 def _read_engine_process(process: Process) -> EngineProcess:
     try:
-        environment = split_arguments(read_proc_bytes(process.pid, "environ"))
+        environment = read_environment(process.pid)
     except OSError:
         environment = ()
     return EngineProcess(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 
@@ -21,7 +21,7 @@ from remedy.facts.haproxy_files import describe_file
 from remedy.facts.haproxy_traits import Traits, has_master_worker_option, master_socket
 from remedy.facts.hosts_file import Names, read_hosts
 from remedy.facts.model import Container, HaproxyFacts, HaproxyFile, HaproxyServer
-from remedy.facts.processes import Process, is_on_host, read_proc_bytes, split_arguments
+from remedy.facts.processes import Process, is_on_host, read_environment
 from remedy.facts.systemd import unit_of
 from remedy.facts.unread import reason_of
 
@@ -182,8 +182,7 @@ def working_directory(pid: int) -> str:
 
 def _environment_of(process: Process) -> Mapping[str, str]:
     # Of the process, not of the container's configuration: entrypoints export more. Not kept.
-    entries: Iterable[str] = split_arguments(read_proc_bytes(process.pid, "environ"))
-    return dict(entry.partition("=")[::2] for entry in entries)
+    return dict(entry.partition("=")[::2] for entry in read_environment(process.pid))
 
 
 def _is_haproxy(container: Container) -> bool:

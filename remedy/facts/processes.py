@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
+_LONGEST_EXEC = 1.0  # seconds; it takes microseconds, and more on a machine that swaps
+_PAUSE = 0.001
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,14 @@ class Process:
     parent: int
     program: str
     arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramImage:
+    """The arguments and environment of one program, NULs between them, as the kernel gave them to it."""
+
+    command_line: bytes
+    environment: bytes
 
 
 def find_processes(programs: Collection[str]) -> tuple[Process, ...]:
@@ -34,13 +48,46 @@ def process_ids() -> list[int]:
 
 def read_process(pid: int) -> Process | None:
     """Return one process, None when it is gone or a kernel thread's remains."""
+    deadline = time.monotonic() + _LONGEST_EXEC
     try:
-        program = read_proc_text(pid, "comm").rstrip("\n")
-        parent = parse_parent(read_proc_text(pid, "stat"))
-        arguments = split_arguments(read_proc_bytes(pid, "cmdline"))
+        while True:
+            program = read_proc_text(pid, "comm").rstrip("\n")
+            stat = read_proc_text(pid, "stat")
+            arguments = split_arguments(read_proc_bytes(pid, "cmdline"))
+            # The name is the new program's already when its arguments are not there yet.
+            if arguments or not _may_become_a_program(stat) or time.monotonic() > deadline:
+                return Process(pid, parse_parent(stat), program, arguments)
+            time.sleep(_PAUSE)
     except OSError:
         return None
-    return Process(pid, parent, program, arguments)
+
+
+def read_image(pid: int) -> ProgramImage:
+    """Read /proc/PID/cmdline and environ of one and the same program. Raises OSError.
+
+    While a process becomes another program (execve; haproxy's master does, at each reload) its new memory has no
+    arguments and environment yet, and both files are empty. The kernel says where the program's code ends only after
+    it has put them there (load_elf_binary, fs/binfmt_elf.c), and puts all of it elsewhere for each program.
+    """
+    deadline = time.monotonic() + _LONGEST_EXEC
+    while True:
+        before = read_proc_text(pid, "stat")
+        image = ProgramImage(read_proc_bytes(pid, "cmdline"), read_proc_bytes(pid, "environ"))
+        after = read_proc_text(pid, "stat")
+        if not _may_become_a_program(after):
+            return image
+        places = _places(before)
+        # Without randomisation the places are the same again for the same arguments, but seldom for others.
+        if places.end_of_code and places == _places(after) and image.command_line == read_proc_bytes(pid, "cmdline"):
+            return image
+        if time.monotonic() > deadline:
+            raise OSError(errno.EAGAIN, "it becomes another program again and again", f"/proc/{pid}/environ")
+        time.sleep(_PAUSE)
+
+
+def read_environment(pid: int) -> tuple[str, ...]:
+    """Return the NAME=VALUE entries that a process's program was started with. Raises OSError."""
+    return split_arguments(read_image(pid).environment)
 
 
 def is_on_host(pid: int) -> bool:
@@ -79,12 +126,35 @@ def split_arguments(cmdline: bytes) -> tuple[str, ...]:
 
 def parse_parent(stat: str) -> int:
     """Return the parent's id of a line of /proc/PID/stat. The name in it may hold anything, `) (` too."""
-    return int(stat[stat.rindex(")") + 1 :].split()[1])
+    return int(_fields(stat)[1])
+
+
+class _Places(NamedTuple):
+    """Where a program lies in its process's memory: proc_pid_stat(5), endcode, and arg_start to env_end."""
+
+    end_of_code: int
+    arguments_and_environment: tuple[int, ...]
+
+
+def _places(stat: str) -> _Places:
+    fields = [int(field) for field in _fields(stat)[1:]]
+    return _Places(fields[23], tuple(fields[44:48]))
+
+
+def _may_become_a_program(stat: str) -> bool:
+    """Whether there will be arguments: not for what is dead already, nor for the kernel's own threads."""
+    fields = _fields(stat)
+    return fields[0] not in ("Z", "X") and not int(fields[6]) & _KERNEL_THREAD
+
+
+def _fields(stat: str) -> list[str]:
+    """The fields of a line of /proc/PID/stat from the third on, the state."""
+    return stat[stat.rindex(")") + 1 :].split()
 
 
 def parse_start_ticks(stat: str) -> int:
     """Return when the process started, in clock ticks since boot, of a line of /proc/PID/stat."""
-    return int(stat[stat.rindex(")") + 1 :].split()[19])
+    return int(_fields(stat)[19])
 
 
 def read_start_time(pid: int) -> datetime | None:
@@ -100,7 +170,7 @@ def read_start_time(pid: int) -> datetime | None:
 
 def parse_cpu_ticks(stat: str) -> int:
     """Return the clock ticks that a process has used, in itself and in the kernel, of a line of /proc/PID/stat."""
-    fields = stat[stat.rindex(")") + 1 :].split()
+    fields = _fields(stat)
     return int(fields[11]) + int(fields[12])
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from remedy.errors import HaproxyError
 from remedy.facts.container_files import root_of
 from remedy.facts.haproxy import DEFAULT_CONFIG, config_arguments, program_of, working_directory
-from remedy.facts.processes import Process, read_proc_bytes, read_proc_text, split_arguments
+from remedy.facts.processes import Process, read_environment, read_proc_text
 from remedy.haproxy.containers import Containers, Ran
 from remedy.haproxy.mirror import Mirror, mirrored, remove_leftovers
 from remedy.haproxy.running import RunningHaproxy
@@ -115,7 +115,7 @@ def _check_arguments(arguments: Sequence[str], replaced: Callable[[str], str]) -
 
 def environment_for_check(pid: int) -> dict[str, str]:
     """The process's environment without what concerns that process alone."""
-    entries = (entry.partition("=") for entry in split_arguments(read_proc_bytes(pid, "environ")))
+    entries = (entry.partition("=") for entry in read_environment(pid))
     return {
         name: value
         for name, _, value in entries

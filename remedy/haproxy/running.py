@@ -20,7 +20,7 @@ from remedy.facts.processes import (
     find_processes,
     is_on_host,
     parse_start_ticks,
-    read_proc_bytes,
+    read_image,
     read_proc_text,
     read_process,
 )
@@ -69,8 +69,8 @@ class RunningHaproxy:
 
         It then has other arguments, and keeps account of its workers and of loads that failed in its environment.
         """
-        account = read_proc_bytes(self.pid, "cmdline") + b"\0" + read_proc_bytes(self.pid, "environ")
-        return hashlib.sha256(account).hexdigest()
+        image = read_image(self.pid)
+        return hashlib.sha256(image.command_line + b"\0" + image.environment).hexdigest()
 
     def workers(self) -> frozenset[ProcessIdentity]:
         """Those that serve: its children, or itself where it has none."""
