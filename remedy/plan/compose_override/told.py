@@ -110,8 +110,9 @@ def about_plain(network: str, plain: Sequence[Container], names: dict[str, str])
     yield PlanWarning(
         code="recreation",
         what=f"whoever makes these containers again takes them off the network: {_listed([c.name for c in plain])}",
-        detail=f"add `--network {shlex.quote(network)}` to their `docker run`, beside the networks that they have; or "
-        f"connect them afterwards: {'; '.join(connect)}; or run `remedy apply` again",
+        # `docker run` takes no second --network beside the default bridge (20.10 to 28.5), and on 20.10 none at all.
+        detail=f"connect them then: {'; '.join(connect)}. Between `docker create` and `docker start` that leaves no "
+        "gap. Or run `remedy apply` again",
     )
 
 

@@ -148,7 +148,8 @@ def test_a_container_of_docker_run_is_told_what_undoes_it(bridged: HostFacts) ->
     actions, warnings = planned(bridged.model_copy(update={"containers": plain}))
 
     assert actions == []
-    assert f"--network {NETWORK}" in warnings["recreation"]
+    assert f"docker network connect {NETWORK} " in warnings["recreation"]
+    assert "--network" not in warnings["recreation"]
 
 
 def test_hostile_labels_stay_inside_their_scalars(own_network: HostFacts) -> None:
