@@ -19,6 +19,7 @@ from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.haproxy_config import Reading, parse_config
 from remedy.facts.haproxy_files import describe_file
 from remedy.facts.haproxy_traits import Traits, has_master_worker_option, master_socket
+from remedy.facts.haproxy_version import read_version
 from remedy.facts.hosts_file import Names, read_hosts
 from remedy.facts.model import Container, HaproxyFacts, HaproxyFile, HaproxyServer
 from remedy.facts.processes import Process, is_on_host, read_environment
@@ -110,6 +111,7 @@ def _read_haproxy(process: Process, container: Container | None, *, has_worker: 
         master_socket=master_socket(process.arguments),
         sockets=tuple(traits.sockets),
         hard_stop_after=traits.hard_stop_after,
+        version=read_version(process.pid),
     )
 
 

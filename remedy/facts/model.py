@@ -469,7 +469,8 @@ class HaproxyFacts(Frozen):
     """One haproxy and its servers. container_id is None for a service of the host.
 
     pid is the master's, through whose root the configuration was read. program, arguments, working_directory: how it
-    was started. is_master_worker: it can be reloaded; master_socket: -S. hard_stop_after: as configured.
+    was started. is_master_worker: it can be reloaded; master_socket: -S. hard_stop_after: as configured. version: as
+    its executable says ("3.0.11-1+deb13u4"), None where that says none.
     """
 
     container_id: str | None
@@ -486,6 +487,7 @@ class HaproxyFacts(Frozen):
     master_socket: str | None = None
     sockets: tuple[HaproxySocket, ...] = ()
     hard_stop_after: str | None = None
+    version: str | None = None
 
 
 class FileState(Frozen):

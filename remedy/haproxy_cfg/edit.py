@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 
 from remedy.errors import InputError
 from remedy.haproxy_cfg.document import Document, Line, statements
+from remedy.haproxy_cfg.engine_dns import Transport, address_by
 from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, option_places
 from remedy.haproxy_cfg.words import Word
 
@@ -25,7 +26,7 @@ _FAMILY = re.compile(r"(?:ipv[46]|tcp[46]?|stream[46]?|mptcp[46]?)@")
 _SECTION = """\
 # The engine's DNS, which knows the containers by name. Added by remedy.
 resolvers {name}
-    nameserver docker 127.0.0.11:53
+    nameserver docker {address}
     accepted_payload_size 8192
     resolve_retries 3
     timeout resolve 1s
@@ -58,9 +59,10 @@ class ServerEdit:
 
 @dataclass(frozen=True, slots=True)
 class ResolversSection:
-    """A section that is added at the end of the file."""
+    """A section that is added at the end of the file. transport: how it asks the engine's DNS."""
 
     name: str
+    transport: Transport = "udp"
 
 
 def edit_config(raw: bytes, edits: Sequence[ServerEdit], section: ResolversSection | None) -> bytes:
@@ -160,7 +162,7 @@ def _added(document: Document, edited: bytes, section: ResolversSection) -> byte
             why="an .if has no .endif",
             next_step="haproxy -c says where",
         )
-    text = _SECTION.format(name=section.name)
+    text = _SECTION.format(name=section.name, address=address_by(section.transport))
     before = "" if not edited or edited.endswith(b"\n") else "\n"
     return f"{before}\n{text}".replace("\n", document.ending).encode("latin-1")
 

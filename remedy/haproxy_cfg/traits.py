@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from remedy.haproxy_cfg.document import Document, Section, Statement, statements, utf8
-
-ENGINE_DNS = re.compile(r"(?:ipv4@|udp@|udp4@)?127\.0\.0\.11(?::53)?")
+from remedy.haproxy_cfg.engine_dns import Transport, transport_of
 
 
 @dataclass(slots=True)
 class Traits:
-    """Filled while the files are read. fitting_resolvers: a section that asks the engine's DNS; of several the first.
+    """Filled while the files are read. asks_engine: sections that ask the engine's DNS, in their order, and how.
 
     stick_tables_without_peers and the rest: names of proxies.
     """
 
-    fitting_resolvers: str | None = None
+    asks_engine: dict[str, set[Transport]] = field(default_factory=dict)
     resolvers_names: list[str] = field(default_factory=list)
     uses_server_state_file: bool = False
     dynamic_cookie_proxies: list[str] = field(default_factory=list)
     hash_by_address_proxies: list[str] = field(default_factory=list)
     stick_tables_without_peers: list[str] = field(default_factory=list)
+
+    def fitting_resolvers(self, transport: Transport) -> str | None:
+        """A section that asks the engine's DNS so that it is heard again after a restart; of several the first.
+
+        TCP will do for a haproxy that is better off with UDP, if the operator wrote it; not so the other way round.
+        """
+        wanted = {"tcp"} if transport == "tcp" else {"udp", "tcp"}
+        return next((name for name, found in self.asks_engine.items() if found & wanted), None)
 
 
 def read_traits(files: Sequence[tuple[str, bytes]]) -> Traits:
@@ -45,10 +51,9 @@ def _resolvers(traits: Traits, statement: Statement) -> None:
         traits.resolvers_names.append(name)
     if statement.is_conditional:
         return  # it may not apply
-    # parse-resolv-conf reads the container's own, which is the engine's once it is on a user-defined network.
-    asks_engine = values[0] == "nameserver" and len(values) > 2 and ENGINE_DNS.fullmatch(values[2]) is not None
-    if asks_engine or values[0] == "parse-resolv-conf":
-        traits.fitting_resolvers = traits.fitting_resolvers or name
+    transport = transport_of(values)
+    if transport is not None:
+        traits.asks_engine.setdefault(name, set()).add(transport)
 
 
 def _proxy(traits: Traits, section: Section, values: list[str]) -> None:

@@ -97,7 +97,7 @@ def test_a_section_is_added_behind_everything(raw: bytes) -> None:
     edited = edit_config(raw, [], ResolversSection("remedy"))
 
     assert edited.startswith(raw)
-    assert read_traits([("a.cfg", edited)]).fitting_resolvers is not None
+    assert read_traits([("a.cfg", edited)]).fitting_resolvers("udp") is not None
     assert "remedy" in read_traits([("a.cfg", edited)]).resolvers_names
 
 

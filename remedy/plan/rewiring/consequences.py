@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from remedy.facts.model import HaproxyFacts
+from remedy.haproxy_cfg.engine_dns import transport_for
 from remedy.haproxy_cfg.servers import ServerLine
 from remedy.haproxy_cfg.traits import Traits
 from remedy.plan.model import PlanWarning
@@ -34,6 +35,7 @@ def consequences(haproxy: HaproxyFacts, traits: Traits, lines: Sequence[ServerLi
             what=f"stick tables without peers are empty after a reload: {', '.join(traits.stick_tables_without_peers)}",
             detail="every reload of haproxy does that; a `peers` section with the local peer hands them on",
         )
+    yield from _asked_by_udp(haproxy, traits, lines)
     fixed = sorted({f"{line.proxy}/{line.name}" for line in lines if "addr" in line.options})
     if fixed:
         yield PlanWarning(
@@ -46,4 +48,21 @@ def consequences(haproxy: HaproxyFacts, traits: Traits, lines: Sequence[ServerLi
             code="config-not-understood",
             what="not all of haproxy's configuration was understood",
             detail=haproxy.problem,
+        )
+
+
+def _asked_by_udp(haproxy: HaproxyFacts, traits: Traits, lines: Sequence[ServerLine]) -> Iterator[PlanWarning]:
+    """Sections that servers name already, and by which this haproxy does not hear of names for ever."""
+    if transport_for(haproxy.version) == "udp":
+        return
+    named = dict.fromkeys(line.options.get("resolvers", "") for line in lines)
+    deaf = [name for name in named if traits.asks_engine.get(name) == {"udp"}]
+    if deaf:
+        yield PlanWarning(
+            code="resolvers-by-udp",
+            what=f"haproxy {haproxy.version or ''} may hear of no name any more once the engine was restarted".replace(
+                "  ", " "
+            ),
+            detail=f"resolvers {', '.join(deaf)} ask the engine's DNS by UDP, and since 3.2.5 haproxy does not notice "
+            "that it has moved; write `nameserver NAME tcp@127.0.0.11:53` there",
         )

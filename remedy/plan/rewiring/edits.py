@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from remedy.facts.model import HaproxyFacts, HaproxyFile
 from remedy.haproxy_cfg.edit import ResolversSection, ServerEdit, edit_config
+from remedy.haproxy_cfg.engine_dns import Transport
 from remedy.haproxy_cfg.servers import ServerLine
 from remedy.haproxy_cfg.traits import Traits
 from remedy.plan.model import ConfigFile, FileContent, RewiredServer
@@ -22,6 +23,29 @@ INIT_ADDR_WITH_STATE_FILE = "libc,none"
 
 
 @dataclass(frozen=True, slots=True)
+class Config:
+    """What the whole configuration says, and how this haproxy asks the engine's DNS."""
+
+    traits: Traits
+    transport: Transport
+
+    @property
+    def resolvers(self) -> str:
+        """The section that servers without one are given: one that fits, or `remedy`, unless somebody has that name."""
+        fitting = self.traits.fitting_resolvers(self.transport)
+        name, number = RESOLVERS, 1
+        while fitting is None and name in self.traits.resolvers_names:
+            number += 1
+            name = f"{RESOLVERS}-{number}"
+        return fitting or name
+
+    @property
+    def is_section_new(self) -> bool:
+        """Whether that section is to be added."""
+        return self.traits.fitting_resolvers(self.transport) is None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One server's edit, and what it comes to."""
 
@@ -31,8 +55,9 @@ class Change:
     rewired: RewiredServer
 
 
-def change_of(led: Led, line: ServerLine | None, traits: Traits, network: NetworkPlan) -> Change | LeftAlone:
+def change_of(led: Led, line: ServerLine | None, config: Config, network: NetworkPlan) -> Change | LeftAlone:
     """The edit of one server's line, or why it is left alone. line None: it was not understood."""
+    traits = config.traits
     if line is None:
         return LeftAlone(led.server, "its line was not understood")
     container, target = led.target.container, led.target
@@ -43,7 +68,7 @@ def change_of(led: Led, line: ServerLine | None, traits: Traits, network: Networ
         if service not in network.service_aliases:
             return LeftAlone(led.server, "a server-template needs a name for several containers: a compose service's")
         host = network.service_aliases[service]
-    if (resolvers := line.options.get("resolvers")) is not None and resolvers != traits.fitting_resolvers:
+    if (resolvers := line.options.get("resolvers")) is not None and resolvers not in traits.asks_engine:
         return LeftAlone(led.server, f"it asks the resolvers {resolvers}, which are not the engine's DNS")
     if "agent-check" in line.options and "agent-addr" not in line.options:
         return LeftAlone(
@@ -56,7 +81,7 @@ def change_of(led: Led, line: ServerLine | None, traits: Traits, network: Networ
         host=host,
         port=target.port,
         check_port=target.check_port,
-        resolvers=None if resolvers is not None else traits.fitting_resolvers or _new_resolvers(traits),
+        resolvers=None if resolvers is not None else config.resolvers,
         init_addr=None if "init-addr" in line.options else init_addr,
         resolve_prefer=None if "resolve-prefer" in line.options else network.resolve_prefer,
     )
@@ -77,21 +102,13 @@ def change_of(led: Led, line: ServerLine | None, traits: Traits, network: Networ
     return Change(led, line, edit, rewired)
 
 
-def _new_resolvers(traits: Traits) -> str:
-    """A name for the section that is added: `remedy`, unless somebody has one of that name."""
-    name, number = RESOLVERS, 1
-    while name in traits.resolvers_names:
-        number += 1
-        name = f"{RESOLVERS}-{number}"
-    return name
-
-
-def written_files(files: Sequence[HaproxyFile], changes: Sequence[Change], traits: Traits) -> tuple[ConfigFile, ...]:
+def written_files(files: Sequence[HaproxyFile], changes: Sequence[Change], config: Config) -> tuple[ConfigFile, ...]:
     """The files as they will be; the resolvers section goes into the first. Raises ConfigEditError."""
-    new = next((c.edit.resolvers for c in changes if c.edit.resolvers not in (None, traits.fitting_resolvers)), None)
+    is_asked_for = any(change.edit.resolvers is not None for change in changes)
+    new = ResolversSection(config.resolvers, config.transport) if is_asked_for and config.is_section_new else None
     found = []
     for file in files:
-        section = ResolversSection(new) if new is not None and file is files[0] else None
+        section = new if file is files[0] else None
         content = edit_config(file.raw, [c.edit for c in changes if c.edit.file == file.path], section)
         found.append(_config_file(file, content))
     return tuple(found)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from remedy.errors import RemedyError
 from remedy.facts.model import Container, HaproxyFacts, HaproxyFile
+from remedy.haproxy_cfg.engine_dns import transport_for
 from remedy.haproxy_cfg.servers import read_servers
 from remedy.haproxy_cfg.traits import read_traits
 from remedy.plan.model import (
@@ -19,7 +20,7 @@ from remedy.plan.model import (
     RewireHaproxy,
 )
 from remedy.plan.rewiring.consequences import consequences
-from remedy.plan.rewiring.edits import Change, change_of, moved_addresses, written_files
+from remedy.plan.rewiring.edits import Change, Config, change_of, moved_addresses, written_files
 from remedy.plan.rewiring.mapping import Led, LeftAlone
 from remedy.plan.rewiring.obstacles import cannot_reload, config_in_image, file_refusal, pinned_servers
 from remedy.plan.user_network import NetworkPlan
@@ -57,7 +58,8 @@ def rewire_action(
     texts = [(file.path, file.raw) for file in haproxy.files]
     traits = read_traits(texts)
     lines = {(line.file, line.line): line for line in read_servers(texts)}
-    made = [change_of(item, lines.get((item.server.file, item.server.line)), traits, network) for item in led]
+    config = Config(traits, transport_for(haproxy.version))
+    made = [change_of(item, lines.get((item.server.file, item.server.line)), config, network) for item in led]
     changes = [item for item in made if isinstance(item, Change)]
     alone = [item for item in made if isinstance(item, LeftAlone)]
     if not changes:
@@ -68,7 +70,7 @@ def rewire_action(
     how, in_image, obstacle = _how(balancer, haproxy, files, spec, options)
     refusals += obstacle
     try:
-        written = written_files(files, changes, traits)
+        written = written_files(files, changes, config)
     except RemedyError as error:
         refusals.append(_not_editable(error))
         written = ()

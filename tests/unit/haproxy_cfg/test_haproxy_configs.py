@@ -82,10 +82,10 @@ def test_options_are_not_mistaken_for_values() -> None:
     [
         ("dynamic-cookie", "dynamic_cookie_proxies", ["app"]),
         ("peers-and-stick-tables", "stick_tables_without_peers", ["counted"]),
-        ("own-resolvers", "fitting_resolvers", "docker"),
+        ("own-resolvers", "asks_engine", {"docker": {"udp"}}),
         ("own-resolvers", "resolvers_names", ["docker"]),
         ("tls-to-backends", "uses_server_state_file", False),
-        ("minimal-without-newline", "fitting_resolvers", None),
+        ("minimal-without-newline", "asks_engine", {}),
     ],
 )
 def test_traits_are_read_over_all_sections(name: str, trait: str, value: object) -> None:

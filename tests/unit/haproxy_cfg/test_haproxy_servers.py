@@ -92,5 +92,5 @@ resolvers plain
 """
     traits = read_traits([("a.cfg", text.encode())])
 
-    assert traits.fitting_resolvers == "plain"
+    assert traits.fitting_resolvers("udp") == "plain"
     assert traits.resolvers_names == ["sometimes", "consul", "plain"]

@@ -42,6 +42,7 @@ def with_config(facts: HostFacts, text: str, **changes: Any) -> HostFacts:
         "servers": tuple(reading.servers),
         "files": (file,),
         "is_master_worker": True,
+        "version": "3.0.11",
         "sockets": (HaproxySocket(address="/var/run/haproxy.sock", level="admin"),),
     }
     values |= changes
@@ -188,6 +189,25 @@ def test_resolvers_that_ask_the_engine_are_used(operator: HostFacts, planned: Ca
     after = content(planned(with_config(operator, text)))
 
     assert after.endswith(":8080 resolvers docker init-addr last,libc,none\n")
+
+
+def test_resolvers_that_this_version_does_not_hear_again_are_not_used_and_told(
+    operator: HostFacts, planned: Callable[..., Plan]
+) -> None:
+    text = (
+        "resolvers docker\n  nameserver d 127.0.0.11:53\nbackend a\n  server x 172.17.0.1:5001\n"
+        "  server y 172.17.0.1:5002 resolvers docker\n"
+    )
+
+    plan = planned(with_config(operator, text, version="3.2.26-1"))
+
+    after = content(plan)
+    assert ":8080 resolvers remedy init-addr" in after
+    assert ":8080 resolvers docker init-addr" in after
+    assert "nameserver docker tcp@127.0.0.11:53" in after
+    assert [w.what for w in plan.warnings if w.code == "resolvers-by-udp"] == [
+        "haproxy 3.2.26-1 may hear of no name any more once the engine was restarted"
+    ]
 
 
 def test_a_server_state_file_does_not_bring_the_old_address_back(
