@@ -55,6 +55,7 @@ class ServerEdit:
     resolvers: str | None = None
     init_addr: str | None = None
     resolve_prefer: str | None = None
+    resolve_opts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def _added_options(edit: ServerEdit) -> Iterator[tuple[str, str]]:
         "resolvers": edit.resolvers,
         "init-addr": edit.init_addr,
         "resolve-prefer": edit.resolve_prefer,
+        # Behind one that is there already: haproxy adds up what they say.
+        "resolve-opts": edit.resolve_opts,
     }
     for option, value in options.items():
         if value is not None:

@@ -24,7 +24,9 @@ _WITH_VALUE = frozenset(
 )  # fmt: skip
 _WITH_VALUE_BY_PREFIX = "set-proxy-v2-tlv-fmt("
 # What an edit adds where it is not said. Of a default-server that may not apply it does not count as said.
-_ADDED_BY_EDITS = frozenset({"resolvers", "init-addr", "resolve-prefer"})
+_ADDED_BY_EDITS = frozenset({"resolvers", "init-addr", "resolve-prefer", "resolve-opts"})
+# Each of them says something more: all of their values count, with commas between them.
+_ADDED_UP = frozenset({"resolve-opts"})
 SERVER_KEYWORDS = ("server", "server-template")
 
 
@@ -70,7 +72,8 @@ def parse_options(values: Sequence[str], inherited: Mapping[str, str] | None = N
     for option, place in option_places(values):
         opposite = option.removeprefix("no-") if option.startswith("no-") else f"no-{option}"
         found.pop(opposite, None)
-        found[option] = "" if place is None else values[place]
+        value = "" if place is None else values[place]
+        found[option] = f"{found[option]},{value}" if option in _ADDED_UP and option in found else value
     return found
 
 

@@ -23,6 +23,7 @@ from remedy.plan.rewiring.consequences import consequences
 from remedy.plan.rewiring.edits import Change, Config, change_of, moved_addresses, written_files
 from remedy.plan.rewiring.mapping import Led, LeftAlone
 from remedy.plan.rewiring.obstacles import cannot_reload, config_in_image, file_refusal, pinned_servers
+from remedy.plan.rewiring.shared_names import share_addresses
 from remedy.plan.user_network import NetworkPlan
 from remedy.spec.models import Spec, UserNetworkOptions
 
@@ -60,8 +61,8 @@ def rewire_action(
     lines = {(line.file, line.line): line for line in read_servers(texts)}
     config = Config(traits, transport_for(haproxy.version))
     made = [change_of(item, lines.get((item.server.file, item.server.line)), config, network) for item in led]
-    changes = [item for item in made if isinstance(item, Change)]
-    alone = [item for item in made if isinstance(item, LeftAlone)]
+    changes, unshared = share_addresses([c for c in made if isinstance(c, Change)], haproxy.servers, lines)
+    alone = [*(item for item in made if isinstance(item, LeftAlone)), *unshared]
     if not changes:
         return Edited(left_alone=tuple(alone))
     touched = {change.edit.file for change in changes}

@@ -219,6 +219,79 @@ def test_a_server_state_file_does_not_bring_the_old_address_back(
 
 
 @pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        (["server a 172.17.0.1:5001", "server b 172.17.0.1:5001"], [True, True]),
+        (["server a 172.17.0.1:5001", "server b 172.17.0.1:5002"], [False, False]),
+        (["server a 172.17.0.1:5001", "backend other", "server b 172.17.0.1:5001"], [False, None, False]),
+        (["server a 172.17.0.1:5001 resolve-opts allow-dup-ip", "server b 172.17.0.1:5001"], [False, True]),
+        (
+            ["default-server resolve-opts allow-dup-ip", "server a 172.17.0.1:5001", "server b 172.17.0.1:5001"],
+            [None, False, False],
+        ),
+        (
+            [
+                "server a 172.17.0.1:5001 resolve-opts prevent-dup-ip",
+                "server b dev1-api-2:1",
+            ],
+            [False, None],
+        ),
+    ],
+)
+def test_servers_of_a_backend_that_share_a_name_share_its_address(
+    operator: HostFacts, planned: Callable[..., Plan], lines: list[str], options: list[bool | None]
+) -> None:
+    """options: whether the option is added to the line; None: not edited."""
+    text = "backend x\n" + "".join(f"  {line}\n" for line in lines)
+
+    after = content(planned(with_config(operator, text))).splitlines()[1 : 1 + len(lines)]
+
+    for before, edited, added in zip(lines, after, options, strict=True):
+        assert (edited.strip() == before) is (added is None), edited
+        assert ("resolvers remedy init-addr" in edited) is (added is not None), edited
+        assert edited.endswith(" last,libc,none resolve-opts allow-dup-ip") is bool(added), edited
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ("server a {name}:8080 resolvers docker", "a at {cfg}:4 has the name {name} already"),
+        ("server a 172.17.0.1:5001 resolve-opts prevent-dup-ip", "prevent-dup-ip keeps it from sharing"),
+    ],
+)
+def test_a_server_that_would_take_anothers_address_is_left_alone(
+    operator: HostFacts, planned: Callable[..., Plan], first: str, why: str
+) -> None:
+    name = next(c.name for c in operator.containers for b in c.ports if b.host_port == 5001)
+    text = (
+        f"resolvers docker\n nameserver d 127.0.0.11:53\nbackend x\n {first.format(name=name)}\n"
+        " server b 172.17.0.1:5001\nbackend y\n server c 172.17.0.1:5002\n"
+    )
+
+    plan = planned(with_config(operator, text))
+
+    told = [w.detail for w in plan.warnings if w.code == "server-left-alone"]
+    assert [detail for detail in told if why.format(name=name, cfg=CFG) in detail], told
+    assert "c" in {server.name for server in rewired(plan).servers}
+
+
+def test_a_server_by_name_that_allows_it_or_asks_nobody_is_no_obstacle(
+    operator: HostFacts, planned: Callable[..., Plan]
+) -> None:
+    name = next(c.name for c in operator.containers for b in c.ports if b.host_port == 5001)
+    text = (
+        "resolvers docker\n nameserver d 127.0.0.11:53\n"
+        f"backend x\n server a {name}:8080 resolvers docker resolve-opts allow-dup-ip\n server b 172.17.0.1:5001\n"
+        f"backend y\n server a {name}:8080\n server b 172.17.0.1:5001\n"
+    )
+
+    after = content(planned(with_config(operator, text))).splitlines()
+
+    assert after[4].endswith(" resolvers docker init-addr last,libc,none resolve-opts allow-dup-ip")
+    assert after[7].endswith(" resolvers docker init-addr last,libc,none")
+
+
+@pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"is_master_worker": False, "sockets": ()}, "haproxy-cannot-reload"),
