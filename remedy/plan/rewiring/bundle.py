@@ -9,9 +9,11 @@ from remedy.facts.model import Container, HaproxyFacts, HostFacts, Protocol
 from remedy.paths.published import PublishedPort
 from remedy.paths.walk import Datapath
 from remedy.plan.compose_override import plan_overrides
+from remedy.plan.foresight import facts_after
 from remedy.plan.model import Action, PlanWarning, Refusal
 from remedy.plan.rewiring.haproxy_action import rewire_action
 from remedy.plan.rewiring.mapping import ByName, Led, LeftAlone, Mapper
+from remedy.plan.rewiring.new_way import NewWay
 from remedy.plan.rewiring.obstacles import haproxy_refusals, no_load_balancer
 from remedy.plan.selection import Selected
 from remedy.plan.user_network import NetworkPlan, plan_network
@@ -73,15 +75,17 @@ def _with_network(
     led = [a for a in answers if isinstance(a, Led) and a.target.container.id in wanted]
     by_name = [a for a in answers if isinstance(a, ByName)]
     alone = [*_not_led(answers, wanted)]
-    edited = rewire_action(spec, balanced, led, network, options)
-    joining = network.actions if edited.is_possible and (led or by_name) else ()
+    new_way = NewWay(Datapath(facts_after(facts, network.actions)), balancer, members, network.name)
+    edited = rewire_action(spec, balanced, led, network, options, new_way)
+    is_of_use = edited.is_possible and bool(edited.actions or by_name)
+    joining = network.actions if is_of_use else ()
     overrides, stay = (
         plan_overrides(facts, network.name, (balancer, *members), network.service_aliases, network.names)
-        if edited.is_possible and (led or by_name)
+        if is_of_use
         else ((), ())
     )
     warnings = (*network.warnings, *edited.warnings, *_about_servers([*alone, *edited.left_alone]), *stay)
-    if not led and not by_name:
+    if edited.is_possible and not is_of_use:
         warnings = (*warnings, _useless(haproxy))
     return Rewiring((*joining, *edited.actions, *overrides), (*network.refusals, *edited.refusals), warnings)
 
@@ -138,6 +142,6 @@ def _about_servers(alone: Sequence[LeftAlone]) -> Iterator[PlanWarning]:
 def _useless(haproxy: HaproxyFacts) -> PlanWarning:
     return PlanWarning(
         code="user-network-without-servers",
-        what="user_network adds nothing: no server of haproxy leads to a backend of the spec",
+        what="user_network adds nothing: no server of haproxy can be led to a backend of the spec",
         detail=f"{len(haproxy.servers)} servers were read from {', '.join(haproxy.config_files) or 'no file'}",
     )

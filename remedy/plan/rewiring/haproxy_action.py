@@ -22,6 +22,7 @@ from remedy.plan.model import (
 from remedy.plan.rewiring.consequences import consequences
 from remedy.plan.rewiring.edits import Change, Config, change_of, moved_addresses, written_files
 from remedy.plan.rewiring.mapping import Led, LeftAlone
+from remedy.plan.rewiring.new_way import NewWay
 from remedy.plan.rewiring.obstacles import cannot_reload, config_in_image, file_refusal, pinned_servers
 from remedy.plan.rewiring.shared_names import share_addresses
 from remedy.plan.user_network import NetworkPlan
@@ -51,6 +52,7 @@ def rewire_action(
     led: Sequence[Led],
     network: NetworkPlan,
     options: UserNetworkOptions,
+    new_way: NewWay,
 ) -> Edited:
     """The action that leads these servers to their containers by name."""
     balancer, haproxy = balanced
@@ -61,8 +63,9 @@ def rewire_action(
     lines = {(line.file, line.line): line for line in read_servers(texts)}
     config = Config(traits, transport_for(haproxy.version))
     made = [change_of(item, lines.get((item.server.file, item.server.line)), config, network) for item in led]
-    changes, unshared = share_addresses([c for c in made if isinstance(c, Change)], haproxy.servers, lines)
-    alone = [*(item for item in made if isinstance(item, LeftAlone)), *unshared]
+    changes, shut_out = new_way.sort_out([item for item in made if isinstance(item, Change)])
+    changes, unshared = share_addresses(changes, haproxy.servers, lines)
+    alone = [*(item for item in made if isinstance(item, LeftAlone)), *shut_out, *unshared]
     if not changes:
         return Edited(left_alone=tuple(alone))
     touched = {change.edit.file for change in changes}
