@@ -87,15 +87,36 @@ def image_archive(cache: Path, say: Say) -> Path:
     def make(workplace: Workplace) -> Path:
         root = workplace.directory / "root"
         _bootstrap(IMAGE_RECIPE, root, workplace, say, "container image (haproxy, nginx, socat)")
-        for path in [path for pattern in _DELETED_FROM_IMAGE for path in root.glob(pattern)]:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        _delete_what_no_container_needs(root)
         _install_image_files(root)
-        archive = workplace.directory / "image.tar"
-        pack = ["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."]
-        run_command(joining(workplace.cgroup, *pack), timeout=120)
-        return archive
+        return _packed(root, workplace)
 
     return build_once(cache, "images", key, make, say)
+
+
+def haproxy_archive(suite: str, cache: Path, say: Say) -> Path:
+    """Another Debian's haproxy as an image of its own: 3.0 in trixie, 3.2 in forky. The lab's image has bookworm's."""
+    recipe = Recipe(suite, "essential", ("haproxy",))
+
+    def make(workplace: Workplace) -> Path:
+        root = workplace.directory / "root"
+        _bootstrap(recipe, root, workplace, say, f"container image (haproxy of Debian {suite})")
+        _delete_what_no_container_needs(root)
+        return _packed(root, workplace)
+
+    return build_once(cache, "images", f"{recipe.key}.tar", make, say)
+
+
+def _delete_what_no_container_needs(root: Path) -> None:
+    for path in [path for pattern in _DELETED_FROM_IMAGE for path in root.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _packed(root: Path, workplace: Workplace) -> Path:
+    archive = workplace.directory / "image.tar"
+    pack = ["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."]
+    run_command(joining(workplace.cgroup, *pack), timeout=120)
+    return archive
 
 
 def _adapt_to_the_lab(root: Path) -> None:
