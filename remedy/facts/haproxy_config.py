@@ -16,7 +16,7 @@ from remedy.haproxy_cfg.document import SECTIONS
 from remedy.haproxy_cfg.servers import SERVER_KEYWORDS, first_option, parse_options
 from remedy.haproxy_cfg.words import split
 
-_CONDITIONAL = frozenset({".if", ".elif", ".else", ".endif"})
+_CONDITIONAL = re.compile(r"[ \t]*\.(?:if|elif|else|(?P<end>endif))\b")
 _NO_ADDRESS = ("unix@", "abns@", "abnsz@", "fd@", "sockpair@", "rhttp@", "rev@", "/")
 _FAMILY_PREFIX = re.compile(r"^(?:(?:tcp|udp|quic|mptcp|stream|dgram)[46]?|ipv[46])@")
 _MATTERS = re.compile(r"\s*(?:server|server-template|default-server|defaults|backend|listen|frontend)\b")
@@ -53,6 +53,7 @@ class _Section:
     name: str = ""
     check_port: int | None = None
     is_conditional: bool = False
+    has_conditions: bool = False  # it was said that the file has them: once, for problems are counted
 
     def enter(self, words: list[str], reading: Reading) -> None:
         self.keyword = words[0]
@@ -77,6 +78,11 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], reading: 
         where = f"{file}:{number}"
         # Most lines are of no interest, and a hostile file may have millions.
         if "server" not in line and not _MAY_MATTER.match(line):
+            continue
+        if condition := _CONDITIONAL.match(line):
+            if not section.has_conditions:
+                reading.complain(f"{where}: conditional blocks are all read, whether they apply or not")
+            section.has_conditions, section.is_conditional = True, condition["end"] is None
             continue
         if len(line) > _LONGEST_LINE:
             reading.complain(f"{where}: the line is too long")
@@ -129,9 +135,6 @@ def _read_line(words: list[str], section: _Section, file: str, line: int, readin
         section.enter(words, reading)
     elif keyword in _VARIABLES:
         _set_variable(words, section.is_conditional, reading)
-    elif keyword in _CONDITIONAL:
-        section.is_conditional = keyword != ".endif"
-        reading.complain(f"{file}:{line}: conditional blocks are all read, whether they apply or not")
     elif keyword == "default-server":
         section.check_port = _check_port(words[1:]) or section.check_port
         section.publish(reading)

@@ -28,6 +28,9 @@ _ADDED_BY_EDITS = frozenset({"resolvers", "init-addr", "resolve-prefer", "resolv
 # Each of them says something more: all of their values count, with commas between them.
 _ADDED_UP = frozenset({"resolve-opts"})
 SERVER_KEYWORDS = ("server", "server-template")
+# The port of `http-check connect port 5001` or `tcp-check connect port 5001`, in place of the server's. An option of no
+# server has a name like this.
+CHECK_RULE_PORT = "check connect port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def option_places(values: Sequence[str], start: int = 0) -> Iterator[tuple[str, 
     place = start
     while place < len(values):
         option = values[place]
-        has_value = option in _WITH_VALUE or option.startswith(_WITH_VALUE_BY_PREFIX)
+        has_value = option in _WITH_VALUE or option == CHECK_RULE_PORT or option.startswith(_WITH_VALUE_BY_PREFIX)
         yield option, place + 1 if has_value and place + 1 < len(values) else None
         place += 2 if has_value else 1
 
@@ -98,13 +101,25 @@ def _read(files: Sequence[tuple[str, bytes]]) -> Iterator[ServerLine]:
                 if section.keyword == "defaults":
                     latest_defaults = inherited[section.name] = defaults
             elif statement.keyword == "default-server":
-                _inherit(defaults, statement)
+                _inherit(defaults, statement, statement.values[1:])
+            elif statement.keyword == "source":
+                # The proxy's own, for all of its servers; the words are those of a server's.
+                _inherit(defaults, statement, statement.values)
+            elif statement.keyword in ("http-check", "tcp-check"):
+                _inherit(defaults, statement, _of_check_rule(statement.values))
             elif statement.keyword in SERVER_KEYWORDS and section.keyword in ("backend", "listen"):
                 yield _server(path, statement, defaults)
 
 
-def _inherit(defaults: dict[str, str], statement: Statement) -> None:
-    merged = parse_options(statement.values[1:], defaults)
+def _of_check_rule(values: Sequence[str]) -> list[str]:
+    """What a rule says of the port that is checked, as an option with its value. With `addr` it is not the server's."""
+    if "connect" not in values[1:2] or "addr" in values or "port" not in values[:-1]:
+        return []
+    return [CHECK_RULE_PORT, values[values.index("port") + 1]]
+
+
+def _inherit(defaults: dict[str, str], statement: Statement, words: Sequence[str]) -> None:
+    merged = parse_options(words, defaults)
     if statement.is_conditional:
         unsure = _ADDED_BY_EDITS & merged.keys()
         merged = {name: value for name, value in merged.items() if name not in unsure}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remedy.facts.model import HaproxyFacts, HaproxyFile
 from remedy.haproxy_cfg.edit import ResolversSection, ServerEdit, edit_config
 from remedy.haproxy_cfg.engine_dns import Transport
-from remedy.haproxy_cfg.servers import ServerLine
+from remedy.haproxy_cfg.servers import CHECK_RULE_PORT, ServerLine
 from remedy.haproxy_cfg.traits import Traits
 from remedy.plan.model import ConfigFile, FileContent, RewiredServer
 from remedy.plan.rewiring.mapping import Led, LeftAlone
@@ -20,6 +21,10 @@ RESOLVERS = "remedy"
 INIT_ADDR = "last,libc,none"
 # `last` is the address in the server-state file, which is the one before the change.
 INIT_ADDR_WITH_STATE_FILE = "libc,none"
+
+
+_ANY_ADDRESS = re.compile(r"(?:ipv[46]@)?(?:0\.0\.0\.0|\*|::|\[::\])?(?::.*)?")
+_OTHER_WAYS = ("usesrc", "interface", "namespace", "socks4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,11 @@ def change_of(led: Led, line: ServerLine | None, config: Config, network: Networ
         host = network.service_aliases[service]
     if (resolvers := line.options.get("resolvers")) is not None and resolvers not in traits.asks_engine:
         return LeftAlone(led.server, f"it asks the resolvers {resolvers}, which are not the engine's DNS")
+    if (elsewhere := _not_from_here(line)) is not None:
+        return LeftAlone(led.server, elsewhere)
+    checked = line.options.get(CHECK_RULE_PORT) if "check" in line.options else None
+    if checked not in (None, str(target.port)):
+        return LeftAlone(led.server, f"its check rule connects to port {checked}, which is not the container's")
     if "agent-check" in line.options and "agent-addr" not in line.options:
         return LeftAlone(
             led.server, f"its agent-port {line.options.get('agent-port', '')} is one of the host's, not the container's"
@@ -100,6 +110,15 @@ def change_of(led: Led, line: ServerLine | None, config: Config, network: Networ
         is_template=line.is_template,
     )
     return Change(led, line, edit, rewired)
+
+
+def _not_from_here(line: ServerLine) -> str | None:
+    """Why the server's connections would not leave by the new network, or not come back; None when they would."""
+    source = line.options.get("source", "")
+    if source and not _ANY_ADDRESS.fullmatch(source):
+        return f"its connections come from an address of their own: source {source}"
+    option = next((option for option in _OTHER_WAYS if option in line.options), None)
+    return None if option is None else f"its connections go their own way: {option} {line.options[option]}"
 
 
 def written_files(files: Sequence[HaproxyFile], changes: Sequence[Change], config: Config) -> tuple[ConfigFile, ...]:

@@ -217,6 +217,15 @@ def test_garbage_never_raises(content: bytes) -> None:
     read(content.decode(errors="replace"))
 
 
+def test_many_conditional_blocks_do_not_hide_the_servers_behind_them() -> None:
+    reading = Reading()
+
+    parse_config("backend b\n" + ".if defined(X)\nserver a 10.0.0.1:1\n.endif\n" * MAXIMUM_PROBLEMS, "f", {}, reading)
+
+    assert len(reading.servers) == MAXIMUM_PROBLEMS
+    assert list(reading.problems) == ["f:2: conditional blocks are all read, whether they apply or not"]
+
+
 @pytest.mark.parametrize("line", ["server a b:1", "server", ".if x", "  # server", "mode http", "frontend '"])
 def test_a_hostile_file_costs_little(line: str) -> None:
     started = time.process_time()

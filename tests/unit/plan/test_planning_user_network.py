@@ -157,6 +157,14 @@ def test_who_is_led_elsewhere_is_not_cut_off_when_the_proxy_goes(
         ("server x 172.17.0.1:5001 check port 9", "check port"),
         ("server x 172.17.0.1:5001 agent-check agent-port 5002", "agent-port"),
         ("server x 172.17.0.1:5001 resolvers mine", "which are not the engine's DNS"),
+        ("server x 172.17.0.1:5001 source 172.17.0.5", "source 172.17.0.5"),
+        ("server x 172.17.0.1:5001 source 0.0.0.0 usesrc clientip", "usesrc clientip"),
+        ("server x 172.17.0.1:5001 source * interface eth0", "interface eth0"),
+        ("server x 172.17.0.1:5001 namespace blue", "namespace blue"),
+        ("server x 172.17.0.1:5001 socks4 10.0.0.1:1080", "socks4 10.0.0.1:1080"),
+        ("source 172.17.0.5\n    server x 172.17.0.1:5001", "source 172.17.0.5"),
+        ("http-check connect port 5001\n    server x 172.17.0.1:5001 check", "connects to port 5001"),
+        ("tcp-check connect port 5001 ssl\n    server x 172.17.0.1:5001 check", "connects to port 5001"),
     ],
 )
 def test_a_server_in_doubt_is_left_alone_and_said(
@@ -167,6 +175,21 @@ def test_a_server_in_doubt_is_left_alone_and_said(
     assert len(rewired(plan).servers) == 3
     assert f"    {line}\n" in content(plan)
     assert [w.detail for w in plan.warnings if w.code == "server-left-alone" and why in w.detail]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "server x 172.17.0.1:5001 source 0.0.0.0",
+        "server x 172.17.0.1:5001 source *:1024-65535",
+        "http-check connect port 8080\n    server x 172.17.0.1:5001 check",
+        "http-check connect port 5001\n    server x 172.17.0.1:5001",
+        "tcp-check connect addr 192.0.2.1 port 5001\n    server x 172.17.0.1:5001 check",
+        "tcp-check connect\n    server x 172.17.0.1:5001 check",
+    ],
+)
+def test_a_server_that_leaves_as_any_other_is_led(operator: HostFacts, planned: Callable[..., Plan], line: str) -> None:
+    assert len(rewired(planned(with_config(operator, f"backend more\n    {line}\n"))).servers) == 1
 
 
 def test_the_check_port_follows_its_server(operator: HostFacts, planned: Callable[..., Plan]) -> None:
