@@ -93,7 +93,7 @@ class RewireHaproxyAction:
         if running is not None:
             with root_of(running.root_pid) as root:
                 for file in self._action.files:
-                    show_original(file, root)
+                    show_original(file, root, running.root_pid)
         return is_written
 
     def _found_again(self, recorded: Mapping[str, object]) -> RunningHaproxy | None:

@@ -15,6 +15,7 @@ from enum import Enum
 
 from remedy.errors import StalePlanError
 from remedy.facts.container_files import opened_below
+from remedy.host.private_mounts import open_for_writing, run_in_private_mounts
 from remedy.plan.model import ConfigFile
 
 MAXIMUM_BYTES = 16 << 20
@@ -75,14 +76,13 @@ def write_original(file: ConfigFile) -> None:
         os.close(descriptor)
 
 
-def show_original(file: ConfigFile, root: int) -> None:
+def show_original(file: ConfigFile, root: int, pid: int) -> None:
     """Make haproxy see what was put back, where its single-file mount still shows a file that was replaced since.
 
-    Raises StalePlanError where that mount is read-only, and OSError.
+    root: of haproxy, as process `pid` sees it. Raises StalePlanError where the old file cannot be written, and OSError.
     """
     with opened_below(root, file.path) as (found, _):
-        seen = os.fstat(found)
-        if (seen.st_dev, seen.st_ino) != (file.device, file.inode) or not stat.S_ISREG(seen.st_mode):
+        if not _is_still_shown(file, found):
             return  # a directory's mount: what lies at the path on the host is what it sees
         with open(f"/proc/self/fd/{found}", "rb") as shown:  # noqa: PTH123
             now = shown.read(MAXIMUM_BYTES)
@@ -91,11 +91,33 @@ def show_original(file: ConfigFile, root: int) -> None:
         try:
             descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            raise _replaced(file) from error
+            if error.errno != errno.EROFS:
+                raise _replaced(file) from error
+            descriptor = _opened_in_spite_of_its_mount(file, pid)
         try:
             overwrite(descriptor, now, file.original.raw or b"")
         finally:
             os.close(descriptor)
+
+
+def _opened_in_spite_of_its_mount(file: ConfigFile, pid: int) -> int:
+    """The file that a read-only mount shows and that has no name any more: nothing else leads to it."""
+
+    def open_it(root: int) -> int:
+        with opened_below(root, file.path) as (found, _):
+            if not _is_still_shown(file, found):
+                raise _replaced(file)
+            return open_for_writing(found)
+
+    try:
+        return run_in_private_mounts(pid, open_it)
+    except OSError as error:
+        raise _replaced(file) from error
+
+
+def _is_still_shown(file: ConfigFile, found: int) -> bool:
+    seen = os.fstat(found)
+    return (seen.st_dev, seen.st_ino) == (file.device, file.inode) and stat.S_ISREG(seen.st_mode)
 
 
 def check_writable(file: ConfigFile) -> None:

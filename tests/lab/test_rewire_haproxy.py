@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LabHost
-from haproxy_variants import UNIT, Variant, install_unit, make_shellless_image, start, variants
+from haproxy_variants import INSIDE, UNIT, Variant, install_unit, make_shellless_image, start, variants
 from rewiring import Rewiring
 
 from remedy.bench.load_model import LoadOrder, Vantage
@@ -219,6 +219,19 @@ def test_an_edit_between_plan_and_apply_is_not_written_over(host: Host, rewire: 
     assert OWN in done.stdout
     assert files(host, [OWN]) == edited
     assert sources(host, "lb-own") == {GATEWAY}
+
+
+def test_an_editor_that_renamed_a_read_only_mount_is_undone_where_haproxy_sees_it(host: Host, rewire: Rewiring) -> None:
+    raw = host.read_file(OWN)
+    rewire.must("apply")
+    host.run(["sh", "-c", f"(cat {OWN}; echo '# mine') > /srv/new && mv /srv/new {OWN}"])
+    rewire.must("revert")
+    assert host.read_file(OWN) == raw
+    process = Path(f"/proc/{host.container_pid('lb-own')}")
+    assert (process / f"root{INSIDE}").read_bytes() == raw
+    assert sources(host, "lb-own") == {GATEWAY}
+    mounts = [line.split() for line in (process / "mounts").read_text().splitlines()]
+    assert [words[3].split(",")[0] for words in mounts if words[1] == INSIDE] == ["ro"]
 
 
 def test_a_backend_that_does_not_answer_there_stops_it_before_anything_is_written(host: Host, rewire: Rewiring) -> None:

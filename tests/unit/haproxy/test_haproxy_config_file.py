@@ -164,7 +164,7 @@ def test_a_mount_that_shows_the_replaced_file_is_written_through(path: Path, tmp
     path.write_bytes(b"edited")
     write_original(file)
     root = os.open(tmp_path / "root", os.O_PATH)
-    show_original(file, root)
+    show_original(file, root, os.getpid())
     os.close(root)
     assert (tmp_path / "root/haproxy.cfg").read_bytes() == ORIGINAL
     assert path.read_bytes() == ORIGINAL
