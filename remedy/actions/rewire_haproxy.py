@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from remedy.actions.context import ActionContext
 from remedy.errors import EngineError, HaproxyError, StalePlanError
@@ -83,7 +83,7 @@ class RewireHaproxyAction:
         if self._action.how != "runtime" and (is_written or was_reloaded(known, running)):
             running = self._load(running, look(running))
         ports = {server.port for server in self._action.servers}
-        wait_until_drained(running, self._subnets(), ports, self._note)
+        wait_until_drained(running, self._ranges_left(), ports, self._note)
 
     def _put_files_back(self, running: RunningHaproxy | None) -> bool:
         """Whether anything else than the original was in one of them."""
@@ -200,8 +200,20 @@ class RewireHaproxyAction:
             if state is not None and state.address is not None:
                 yield f"{server.proxy}/{server.name}", [str(state.address), state.port, state.check_port]
 
-    def _subnets(self) -> tuple[Subnet, ...]:
+    def _addresses_of(self, container: Container | None) -> Iterator[Subnet]:
+        for endpoint in () if container is None else container.endpoints:
+            if endpoint.network_name == self._action.network:
+                yield from (ip_network(i.ip) for i in (endpoint.ipv4, endpoint.ipv6) if i is not None)
+
+    def _ranges_left(self) -> tuple[Subnet, ...]:
+        """Where haproxy's connections end with the undo: on a network that was shared before, most go on."""
+        joined = self._action.joined
         try:
+            if joined is not None and self._action.container_id not in joined:
+                containers = [self._containers.find(id_) for id_ in joined]
+                # Of one that was made again meanwhile nothing is known: it is taken off the network all the same.
+                if None not in containers:
+                    return tuple(address for one in containers for address in self._addresses_of(one))
             return self._containers.subnets_of(self._action.network)
         except EngineError:
             return ()

@@ -241,7 +241,8 @@ class RewireHaproxy(ActionBase):
 
     container_id None: a service of the host (unit). files empty: the configuration lies in the image, only the
     runtime API is used. how: whether a reload (master CLI, SIGUSR2 or the unit's own), a restart of the container, or
-    nothing follows the file. moved: ADDRESS:PORTs that this haproxy does not connect to any more.
+    nothing follows the file. moved: ADDRESS:PORTs that this haproxy does not connect to any more. joined: ids of the
+    containers that the plan brings onto the network, and its undo takes off it; None: not known.
     """
 
     kind: Literal["rewire_haproxy"] = "rewire_haproxy"
@@ -255,6 +256,7 @@ class RewireHaproxy(ActionBase):
     how: Literal["reload", "restart", "runtime"] = "reload"
     master_socket: str | None = None
     moved: tuple[str, ...] = ()
+    joined: tuple[str, ...] | None = None
 
 
 class WriteComposeOverride(ActionBase):

@@ -59,7 +59,7 @@ if saved is None or command == "plan":
     if command == "plan":
         state.write_text(json.dumps(saved))
         sys.exit()
-action = RewireHaproxy.model_validate(saved["action"])
+action = RewireHaproxy.model_validate(saved["action"]).model_copy(update={"joined": order.get("joined")})
 executor = RewireHaproxyAction(action, context)
 if "undo" not in saved:
     saved["undo"] = executor.undo_data()

@@ -14,6 +14,7 @@ from remedy.haproxy_cfg.traits import read_traits
 from remedy.plan.model import (
     Action,
     ConfigFile,
+    ConnectNetwork,
     Disruption,
     PlanWarning,
     Refusal,
@@ -142,6 +143,12 @@ def _action(
         how=how,
         master_socket=haproxy.master_socket,
         moved=moved,
+        joined=tuple(
+            member.container_id
+            for action in network.actions
+            if isinstance(action, ConnectNetwork)
+            for member in action.members
+        ),
     )
 
 

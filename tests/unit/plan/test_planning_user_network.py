@@ -86,6 +86,7 @@ def test_an_internal_network_is_made_joined_and_haproxy_led_by_name(
     assert {member.container for member in connect.members} == {"dev1-haproxy-1", *API}
     led = {server.name: (server.host, server.port) for server in rewired(plan).servers}
     assert len(led) == 3
+    assert rewired(plan).joined == tuple(member.container_id for member in connect.members)
     assert all(host.startswith("dev1-api-") and port == 8080 for host, port in led.values())
 
 
