@@ -184,14 +184,15 @@ def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:
     """The file as haproxy sees it now: also after the container was made again, with another process."""
     names = {container.id: container.name for container in facts.containers}
     seen = {
-        file.path: file.raw
+        file.path: file
         for haproxy in facts.haproxies
         if names.get(haproxy.container_id or "") == action.container
         for file in haproxy.files
     }
     for file in action.files:
-        if file.path in seen and seen[file.path] != file.content.raw:
-            is_back = seen[file.path] == file.original.raw
+        now = seen.get(file.path)
+        if now is not None and now.raw != file.content.raw:
+            is_back = now.raw == file.original.raw
             yield Drift(
                 what="haproxy's configuration was edited since remedy wrote it",
                 where=file.content.path,
@@ -200,6 +201,14 @@ def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:
                 next_step="remedy plan, to lead the servers there again"
                 if is_back
                 else "nothing, if the edit is yours: `remedy rollback` will ask for --force",
+            )
+        elif now is not None and now.host_path is not None and now.host_inode != now.inode:
+            yield Drift(
+                what="haproxy's configuration was replaced by another file since remedy wrote it",
+                where=file.content.path,
+                expected="the file that haproxy sees",
+                found="none" if now.host_inode is None else "another file, which haproxy sees after a restart",
+                next_step="nothing, if that is yours: `remedy rollback` will ask for --force",
             )
 
 
