@@ -6,6 +6,7 @@ grows with the square of the table's size on kernels before 2025. Nobody else's 
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Collection, Iterable, Iterator
@@ -13,9 +14,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from remedy.facts.conntrack_sizing import read_sizing
 from remedy.facts.interest import Interest
 from remedy.facts.model import ConntrackEntry, ConntrackFacts, ConntrackLosses
 from remedy.facts.netlink import NETLINK_NETFILTER, dump
+from remedy.host.conntrack_settings import BUCKETS, MAXIMUM
 
 CONNTRACK_GET = (1 << 8) | 1
 MAXIMUM_ENTRIES = 20_000
@@ -46,18 +49,34 @@ def read_conntrack(sysctls: dict[str, str], interest: Interest) -> ConntrackFact
     count = _number(sysctls, "net.netfilter.nf_conntrack_count")
     entries: tuple[ConntrackEntry, ...] = ()
     complete = True
+    ended = EndedConnections()
     # Without the sysctl connection tracking is not loaded: asking for entries would load it.
-    if count is not None and interest.ports:
-        datagrams = dump(NETLINK_NETFILTER, CONNTRACK_GET, ANY_FAMILY)
+    if count is not None:
+        datagrams = ended.counted(dump(NETLINK_NETFILTER, CONNTRACK_GET, ANY_FAMILY))
         entries, complete = find_entries(datagrams, interest)
     return ConntrackFacts(
         count=count,
-        maximum=_number(sysctls, "net.netfilter.nf_conntrack_max"),
-        buckets=_number(sysctls, "net.netfilter.nf_conntrack_buckets"),
+        maximum=_number(sysctls, MAXIMUM),
+        buckets=_number(sysctls, BUCKETS),
         entries=entries,
         entries_complete=complete,
         losses=None if count is None else _read_losses(),
+        time_wait=None if count is None else ended.count,
+        sizing=None if count is None else read_sizing(os.sysconf("SC_PAGE_SIZE")),
     )
+
+
+class EndedConnections:
+    """Counts the TCP flows in TIME_WAIT of a whole dump on its way: by bytes, because the table may be large."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self, datagrams: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass the datagrams on."""
+        for datagram in datagrams:
+            self.count += datagram.count(_IN_TIME_WAIT)
+            yield datagram
 
 
 def _read_losses() -> ConntrackLosses | None:
@@ -228,11 +247,14 @@ _TUPLES = tuple(
 )
 # CTA_PROTOINFO > CTA_PROTOINFO_TCP > CTA_PROTOINFO_TCP_STATE
 _PROTOINFO = re.compile(_nested(4) + _nested(1) + _attribute(5, 1) + b"(.)", re.DOTALL)
+# The type of CTA_PROTOINFO_TCP, then its state: these bytes begin no other attribute (in a tuple, a nested 1 is followed
+# by an address, and a protocol's number by a nested 2).
+_IN_TIME_WAIT = struct.pack("=HHHB", 1 | 0x8000, 5, 1, _TCP_STATES.index("TIME_WAIT"))
 
 
 def _any_destination_port(ports: Collection[int]) -> re.Pattern[bytes]:
     either = b"|".join(re.escape(struct.pack("!H", port)) for port in sorted(ports))
-    return re.compile(_attribute(6, 3) + b"(?:" + either + b")", re.DOTALL)
+    return re.compile(_attribute(6, 3) + b"(?:" + (either or b"(?!)") + b")", re.DOTALL)
 
 
 def _order(entry: ConntrackEntry) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from recorded_facts import text
 
-from remedy.facts.conntrack import find_entries, read_conntrack
+from remedy.facts.conntrack import EndedConnections, find_entries, read_conntrack
 from remedy.facts.interest import Interest, haproxy_targets
 from remedy.facts.model import ConntrackEntry, HaproxyFacts, HaproxyServer
 
@@ -99,6 +99,17 @@ def test_more_flows_than_the_limit_are_said_to_be_incomplete() -> None:
     entries, complete = find_entries(recorded_datagrams(), INTEREST, limit=2)
     assert len(entries) == 2
     assert not complete
+
+
+def test_ended_connections_are_counted_in_the_whole_table_and_every_flow_passed_on() -> None:
+    ended = EndedConnections()
+    entries, _ = find_entries(ended.counted(recorded_datagrams()), INTEREST)
+    assert entries == find_entries(recorded_datagrams(), INTEREST)[0]
+    assert ended.count >= sum(entry.count for entry in entries if entry.state == "TIME_WAIT") > 0
+
+
+def test_without_ports_of_interest_nothing_is_taken_apart() -> None:
+    assert find_entries(recorded_datagrams(), Interest(frozenset())) == ((), True)
 
 
 def test_a_host_without_connection_tracking_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
