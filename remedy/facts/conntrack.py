@@ -247,8 +247,8 @@ _TUPLES = tuple(
 )
 # CTA_PROTOINFO > CTA_PROTOINFO_TCP > CTA_PROTOINFO_TCP_STATE
 _PROTOINFO = re.compile(_nested(4) + _nested(1) + _attribute(5, 1) + b"(.)", re.DOTALL)
-# The type of CTA_PROTOINFO_TCP, then its state: these bytes begin no other attribute (in a tuple, a nested 1 is followed
-# by an address, and a protocol's number by a nested 2).
+# The type of CTA_PROTOINFO_TCP, then its state: these bytes begin no other attribute (in a tuple, a nested 1 is
+# followed by an address, and a protocol's number follows a nested 2).
 _IN_TIME_WAIT = struct.pack("=HHHB", 1 | 0x8000, 5, 1, _TCP_STATES.index("TIME_WAIT"))
 
 

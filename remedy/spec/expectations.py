@@ -61,6 +61,8 @@ def _expected(error: ErrorDetails, models: list[type[BaseModel]]) -> str:
             return f"expected {error['ctx']['expected']}, found {found}"
         case "string_pattern_mismatch" if "(s|m|h)" in error["ctx"]["pattern"]:
             return f"expected a duration such as 60s, 5m or 1h, found {found}"
+        case "string_pattern_mismatch" if "KiB" in error["ctx"]["pattern"]:
+            return f"expected an amount of memory such as 128MiB or 1GiB, found {found}"
         case "string_pattern_mismatch":
             return f"expected a systemd unit such as haproxy.service, found {found}"
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}, found {found}"

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -22,25 +21,12 @@ from pydantic import (
 )
 
 from remedy.facts.model import Address, Protocol
+from remedy.spec.base import SpecModel
+from remedy.spec.conntrack import ConntrackOptions
 from remedy.spec.duration import PATTERN as DURATION_PATTERN
 from remedy.spec.duration import parse_duration
 
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-
-
-class SpecModel(BaseModel):
-    """Base of the spec's models: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_absent(cls, data: object) -> object:
-        # `remedies:` with nothing but comments below it is YAML's null: as if the line were not there.
-        if not isinstance(data, dict):
-            return data
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
 class ServiceRef(SpecModel):
@@ -154,7 +140,9 @@ class Remedies(SpecModel):
         default=None, description="the load balancer and the backends on one user-defined network, servers by name"
     )
     notrack: NotYet = Field(default=None, description="not in this version")
-    conntrack: NotYet = Field(default=None, description="not in this version")
+    conntrack: ConntrackOptions | None = Field(
+        default=None, description="how many connections the kernel can track, and for how long"
+    )
 
     @property
     def hairpin_options(self) -> HairpinOptions | None:

@@ -108,6 +108,36 @@ FAULTS = {
         "version: 1\nremedies: {notrack: true}\n",
         [(2, 21, "remedies.notrack", "not in this version", None)],
     ),
+    "conntrack of no form": (
+        "version: 1\nremedies: {conntrack: true}\n",
+        [(2, 23, "remedies.conntrack", "keys connection_rate, memory, max, buckets", None)],
+    ),
+    "conntrack with nothing in it": (
+        "version: 1\nremedies: {conntrack: {}}\n",
+        [(2, 23, "remedies.conntrack", "name at least one: connection_rate", None)],
+    ),
+    "conntrack by intent and by numbers": (
+        "version: 1\nremedies: {conntrack: {connection_rate: 500, max: 500000}}\n",
+        [(2, 23, "remedies.conntrack", "either connection_rate and memory", None)],
+    ),
+    "a table without room": (
+        "version: 1\nremedies: {conntrack: {max: 10, buckets: '9000'}}\n",
+        [
+            (2, 29, "remedies.conntrack.max", "a whole number from 1024 to 2147483647, found 10", None),
+            (2, 42, "remedies.conntrack.buckets", "a whole number from 1024 to 2147483647, found '9000'", None),
+        ],
+    ),
+    "memory without a unit": (
+        "version: 1\nremedies: {conntrack: {memory: 128}}\n",
+        [(2, 32, "remedies.conntrack.memory", "expected text, found 128", None)],
+    ),
+    "memory in another unit": (
+        "version: 1\nremedies: {conntrack: {memory: 128MB, tcp_timeout_time_wait: 30}}\n",
+        [
+            (2, 32, "remedies.conntrack.memory", "an amount of memory such as 128MiB or 1GiB, found '128MB'", None),
+            (2, 62, "remedies.conntrack.tcp_timeout_time_wait", "expected text, found 30", None),
+        ],
+    ),
     "IPv6 address without brackets": (
         'version: 1\naccept:\n  - {from: host, to: "::1:5001"}\n',
         [(3, 22, "accept[0].to", "with [..] around an IPv6 address", None)],

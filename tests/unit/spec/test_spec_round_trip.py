@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from remedy.errors import SpecError
 from remedy.facts.model import Protocol
+from remedy.spec.conntrack import ConntrackOptions
 from remedy.spec.duration import parse_duration
 from remedy.spec.load import parse_spec, spec_digest
 from remedy.spec.models import (
@@ -26,6 +27,7 @@ from remedy.spec.models import (
     UnitRef,
 )
 
+SIZE_UNITS = ("KiB", "MiB", "GiB")
 # YAML has no control characters and no lone surrogates; the models strip blanks at the ends.
 texts = (
     st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cn"]), min_size=1).map(str.strip).filter(bool)
@@ -47,6 +49,14 @@ remedies = st.builds(
     Remedies,
     userland_proxy=st.none() | st.booleans(),
     hairpin=st.none() | st.booleans() | st.builds(HairpinOptions, loopback=st.booleans()),
+    conntrack=st.none()
+    | st.builds(ConntrackOptions, max=st.integers(1024, 2**31 - 1), tcp_timeout_time_wait=durations)
+    | st.builds(
+        ConntrackOptions,
+        connection_rate=st.integers(1, 1_000_000),
+        memory=st.builds(lambda number, unit: f"{number}{unit}", st.integers(1, 999999), st.sampled_from(SIZE_UNITS)),
+        tcp_timeout_established=durations,
+    ),
 )
 specs = st.builds(
     Spec,
