@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from remedy.actions.compose_override import ComposeOverrideAction
+from remedy.actions.conntrack_size import ConntrackSizeAction
 from remedy.actions.context import ActionContext
 from remedy.actions.hairpin_mode import HairpinModeAction
 from remedy.actions.live_restore import HoldLiveRestoreAction, ReleaseLiveRestoreAction
@@ -23,6 +24,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
     WriteRules,
@@ -70,3 +72,5 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return RewireHaproxyAction(action, context)
         case WriteComposeOverride():
             return ComposeOverrideAction(action, context)
+        case SizeConntrack():
+            return ConntrackSizeAction(action, context)

@@ -17,6 +17,7 @@ from remedy.firewall import names
 from remedy.firewall.iptables_rules import forward_chain_name, tables
 from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
+from remedy.host.conntrack_settings import setting_path
 from remedy.host.sysctls import path_of
 from remedy.plan.model import (
     Action,
@@ -29,6 +30,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
     WriteRules,
@@ -45,9 +47,7 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
         case SetSysctls():
             yield from _sysctls(action.previous)
         case SetHairpinMode():
-            for port in action.ports:
-                path = f"/sys/class/net/{port.interface}/brport/hairpin_mode"
-                yield f"[ ! -e {path} ] || echo {int(port.previous)} > {path}"
+            yield from _hairpin_mode(action)
         case WriteRules() | RemoveRules():
             yield from _rules(action, undo)
         case HoldLiveRestore():
@@ -61,12 +61,29 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             return  # undoing the hold does all of it
         case WriteComposeOverride():
             yield from _write(action.original)
+        case SizeConntrack():
+            yield from _conntrack(action, undo)
         case ConnectNetwork():
             yield from _disconnect(action, undo)
         case CreateNetwork():
             yield from _remove_network(action, undo)
         case RewireHaproxy():
             yield from haproxy_by_hand(action, undo)
+
+
+def _hairpin_mode(action: SetHairpinMode) -> Iterator[str]:
+    for port in action.ports:
+        path = f"/sys/class/net/{port.interface}/brport/hairpin_mode"
+        yield f"[ ! -e {path} ] || echo {int(port.previous)} > {path}"
+
+
+def _conntrack(action: SizeConntrack, undo: Mapping[str, object]) -> Iterator[str]:
+    for file in action.original_files:
+        yield from _write(file)
+    made = undo.get("made")
+    yield from (f"rmdir {shlex.quote(str(directory))}" for directory in (made if isinstance(made, list) else ()))
+    for name, value in reversed(action.previous.items()):
+        yield f"echo {shlex.quote(value)} > {shlex.quote(str(setting_path(name)))}"
 
 
 def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:

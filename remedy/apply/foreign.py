@@ -14,6 +14,7 @@ from remedy.apply.runs import Run
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.writer import select_writer
+from remedy.host.conntrack_settings import read_setting
 from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
 from remedy.plan.model import (
@@ -22,6 +23,7 @@ from remedy.plan.model import (
     HoldLiveRestore,
     ReleaseLiveRestore,
     SetSysctls,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteRules,
 )
@@ -30,7 +32,7 @@ from remedy.plan.model import (
 def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     """What differs both from what the run left and from what was there before it, a line each."""
     begun = [action for action, _ in run.to_undo()]
-    found = [*_sysctls(begun)]
+    found = [*_sysctls(begun), *_conntrack(begun)]
     if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
         # All actions of the plan: after half a rollback the file is what one that is reverted already has left.
         found = [*_daemon_json(run.plan.actions), *found]
@@ -81,6 +83,24 @@ def _edited_daemon_json(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]
             continue  # a symbolic link: it is refused, not written over
         if raw is not None and raw not in contents:
             yield path, raw
+
+
+def _conntrack(actions: Iterable[Action]) -> Iterator[str]:
+    for action in actions:
+        if not isinstance(action, SizeConntrack):
+            continue
+        for name, value in action.values.items():
+            found = read_setting(name)
+            if found not in (None, value, action.previous[name]):
+                yield f"{name} is {found}, neither what remedy wrote ({value}) nor what was there before"
+        for file, original in zip(action.files, action.original_files, strict=True):
+            try:
+                raw = read_without_following(Path(file.path))
+            except RemedyError as error:
+                yield str(error)
+                continue
+            if raw not in (None, file.raw, original.raw):
+                yield f"{file.path} was edited since"
 
 
 def _daemon_json(actions: Iterable[Action]) -> Iterator[str]:

@@ -20,7 +20,8 @@ from remedy.errors import (
 )
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.haproxy import config_file
-from remedy.host.files import check_writable
+from remedy.host.conntrack_settings import MAXIMUM
+from remedy.host.files import check_writable, read_without_following
 from remedy.paths.engine_versions import has_validate
 from remedy.plan.basis import basis_of, changed_items
 from remedy.plan.model import (
@@ -29,6 +30,7 @@ from remedy.plan.model import (
     Plan,
     RemoveRules,
     RewireHaproxy,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteRules,
 )
@@ -111,6 +113,27 @@ def check_can_work(plan: Plan, facts: HostFacts, context: ActionContext) -> None
         elif isinstance(action, RewireHaproxy):
             for file in action.files:
                 _check_configuration(file)
+        elif isinstance(action, SizeConntrack):
+            _check_conntrack(action, facts)
+
+
+def _check_conntrack(action: SizeConntrack, facts: HostFacts) -> None:
+    """The table has filled up since the plan was made, or its files cannot be written: nothing is begun."""
+    maximum, in_use = action.values.get(MAXIMUM), facts.conntrack.count
+    if maximum is not None and in_use is not None and int(maximum) < in_use:
+        raise RefusedError(
+            f"the table would have room for {maximum} connections, and {in_use} are in it now",
+            why="every new connection would be dropped until enough of them have ended",
+            next_step="remedy plan, with a larger table or a shorter tcp_timeout_time_wait",
+        )
+    for file in action.files:
+        path = Path(file.path)
+        read_without_following(path)
+        try:
+            if path.parent.exists():
+                _prove_writable(path, len(file.raw or b""))
+        except OSError as error:
+            raise _not_writable(path, error) from error
 
 
 def _check_configuration(file: ConfigFile) -> None:

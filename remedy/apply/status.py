@@ -12,6 +12,7 @@ from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.ruleset import Redirect
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
+from remedy.plan.conntrack.sizing import current_value
 from remedy.plan.model import (
     Action,
     ConnectNetwork,
@@ -20,6 +21,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
 )
@@ -70,6 +72,8 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
             yield from _rules(action, facts)
         elif isinstance(action, SetSysctls):
             yield from _sysctls(action, facts)
+        elif isinstance(action, SizeConntrack):
+            yield from _conntrack(action, facts)
         elif isinstance(action, SetHairpinMode):
             yield from _hairpin_mode(action, facts)
         elif isinstance(action, RewireHaproxy):
@@ -123,6 +127,25 @@ def _sysctls(action: SetSysctls, facts: HostFacts) -> Iterator[Drift]:
         found = facts.sysctls.get(name)
         if found is not None and found != value:
             yield Drift(what="a sysctl was changed", where=name, expected=value, found=found, next_step="remedy plan")
+
+
+def _conntrack(action: SizeConntrack, facts: HostFacts) -> Iterator[Drift]:
+    for name, value in action.values.items():
+        found = current_value(name, facts)
+        if found is not None and found != value:
+            yield Drift(
+                what="a conntrack setting was changed", where=name, expected=value, found=found, next_step="remedy plan"
+            )
+    present = {file.path: file.raw for file in (facts.conntrack.sizing.own_files if facts.conntrack.sizing else ())}
+    for file in action.files:
+        if file.path in present and present[file.path] != file.raw:
+            yield Drift(
+                what="the file that sets conntrack's size at boot is not as remedy wrote it",
+                where=file.path,
+                expected="the bytes that remedy left",
+                found="no file" if present[file.path] is None else "other bytes",
+                next_step="remedy plan: the next boot brings other values",
+            )
 
 
 def _hairpin_mode(action: SetHairpinMode, facts: HostFacts) -> Iterator[Drift]:

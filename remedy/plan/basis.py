@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from remedy.facts.model import Container, HaproxyFacts, HostFacts
 from remedy.firewall.normal_form import normalised
+from remedy.host.conntrack_settings import SIZING_SYSCTLS
 
 
 def basis_of(facts: HostFacts) -> dict[str, str]:
@@ -38,7 +39,12 @@ def basis_of(facts: HostFacts) -> dict[str, str]:
     basis |= {
         f"sysctl {name}": value
         for name, value in facts.sysctls.items()
-        if name.endswith("route_localnet") or "bridge-nf-call" in name
+        if name.endswith("route_localnet") or "bridge-nf-call" in name or name in SIZING_SYSCTLS
+    }
+    sizing = facts.conntrack.sizing
+    basis |= {
+        f"file {file.path}": "absent" if file.raw is None else _digest(file.raw)
+        for file in (sizing.own_files if sizing else ())
     }
     basis |= _haproxy_files(facts)
     basis |= {

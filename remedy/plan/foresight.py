@@ -16,6 +16,7 @@ from remedy.paths.hypothesis import (
     without_ruleset,
 )
 from remedy.paths.joined_network import with_members, with_network
+from remedy.plan.conntrack.foresight import with_conntrack_size
 from remedy.plan.model import (
     Action,
     ConnectNetwork,
@@ -27,6 +28,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
     WriteRules,
@@ -73,6 +75,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return with_network(facts, action.name, action.subnets)
         case ConnectNetwork():
             return with_members(facts, action.network, {m.container_id: m.aliases for m in action.members})
+        case SizeConntrack():
+            return with_conntrack_size(facts, action)
         case WriteComposeOverride():
             return facts  # it bears on containers that are yet to be made
 

@@ -101,6 +101,22 @@ class FileContent(Frozen):
     gid: int = 0
 
 
+class SizeConntrack(ActionBase):
+    """Set how many connections the kernel can track, and for how long.
+
+    values and previous: setting -> text, in the order in which they are written: sysctls, and `nf_conntrack.hashsize`
+    (a module parameter) where the kernel takes the buckets no other way. files: what sets them again at boot;
+    original_files: what lies at the same paths now. arithmetic: how the values come about, a line each.
+    """
+
+    kind: Literal["conntrack"] = "conntrack"
+    values: dict[str, str]
+    previous: dict[str, str]
+    files: tuple[FileContent, ...]
+    original_files: tuple[FileContent, ...]
+    arithmetic: tuple[str, ...] = ()
+
+
 class HoldLiveRestore(ActionBase):
     """Switch live-restore on for the restart, by daemon.json and SIGHUP.
 
@@ -288,7 +304,8 @@ Action = Annotated[
     | CreateNetwork
     | ConnectNetwork
     | RewireHaproxy
-    | WriteComposeOverride,
+    | WriteComposeOverride
+    | SizeConntrack,
     Field(discriminator="kind"),
 ]
 

@@ -12,6 +12,7 @@ from remedy.paths.consumers import known_consumers
 from remedy.paths.published import published_ports
 from remedy.paths.walk import Datapath
 from remedy.plan.basis import basis_of, fingerprint_of
+from remedy.plan.conntrack import plan_conntrack
 from remedy.plan.hairpin import hairpin_actions, has_rules
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
@@ -62,12 +63,15 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         if own and wants_proxy is None:
             refusals += unread_refusals(facts)
         bundles.append(own)
-    actions = each_once(in_safe_order(facts, bundles, consumers))
+    sizing = plan_conntrack(spec, facts)
+    refusals += sizing.refusals
+    # The table's size leads nobody elsewhere; room comes before what may fill it.
+    actions = (*sizing.actions, *each_once(in_safe_order(facts, bundles, consumers)))
     outlook = Outlook.of(facts, actions)
     moved = [None if is_probed(consumer, spec) else rewiring_of(consumer, actions) for consumer in consumers]
     paths = tuple(path_change(consumer, outlook, new) for consumer, new in zip(consumers, moved, strict=True))
     refusals += lost_consumers(spec, facts, consumers, paths)
-    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings]
+    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings, *sizing.warnings]
     if wants_proxy is False:
         warnings += proxy_off_warnings(facts, ports, paths, outlook)
     if wants_proxy is not None:

@@ -49,6 +49,8 @@ def _written(action: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str,
     if action["kind"] == "rewire_haproxy":
         for file in action["files"]:
             yield file["original"], file["content"]
+    elif action["kind"] == "conntrack":
+        yield from zip(action["original_files"], action["files"], strict=True)
     elif action["kind"] in _CONTENTS:
         before, after = _CONTENTS[action["kind"]]
         yield action[before], action[after]

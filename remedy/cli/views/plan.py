@@ -71,6 +71,7 @@ def _show_action(page: Page, number: int, action: dict[str, Any], files: FileHis
     page.line((f"{number:>3} ", "dim"), (symbol, style), " ", (action["summary"], "bold"))
     page.field("why", action["reason"], indent=6)
     _show_change(page, action)
+    page.field("sums", "\n".join(action.get("arithmetic", ())), indent=6)
     page.columns(details_of(action), indent=14)
     for line, line_style in files.changes(action):
         page.line((line, line_style), indent=14)
