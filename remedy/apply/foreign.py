@@ -61,6 +61,7 @@ def keep_foreign_files(run: Run) -> tuple[Path, ...]:
     begun = [action for action, _ in run.to_undo()]
     edited = [*_edited_daemon_json(run.plan.actions)]
     edited += [(edit.path, edit.now) for edit in _edits(begun) if edit.now is not None]
+    edited += _edited_conntrack_files(begun)
     kept: list[Path] = []
     for number, (path, raw) in enumerate(edited):
         copy = run.directory / f"overwritten-{Path(path).name}"
@@ -85,7 +86,7 @@ def _edited_daemon_json(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]
             yield path, raw
 
 
-def _conntrack(actions: Iterable[Action]) -> Iterator[str]:
+def _conntrack(actions: list[Action]) -> Iterator[str]:
     for action in actions:
         if not isinstance(action, SizeConntrack):
             continue
@@ -93,14 +94,20 @@ def _conntrack(actions: Iterable[Action]) -> Iterator[str]:
             found = read_setting(name)
             if found not in (None, value, action.previous[name]):
                 yield f"{name} is {found}, neither what remedy wrote ({value}) nor what was there before"
+    yield from (f"{path} was edited since" for path, _ in _edited_conntrack_files(actions))
+
+
+def _edited_conntrack_files(actions: Iterable[Action]) -> Iterator[tuple[str, bytes]]:
+    for action in actions:
+        if not isinstance(action, SizeConntrack):
+            continue
         for file, original in zip(action.files, action.original_files, strict=True):
             try:
                 raw = read_without_following(Path(file.path))
-            except RemedyError as error:
-                yield str(error)
-                continue
-            if raw not in (None, file.raw, original.raw):
-                yield f"{file.path} was edited since"
+            except RemedyError:
+                raw = b"a symbolic link"
+            if raw is not None and raw not in (file.raw, original.raw):
+                yield file.path, raw
 
 
 def _daemon_json(actions: Iterable[Action]) -> Iterator[str]:
