@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
+from remedy.paths.tracked import Tracked
 
 RunOutcome = Literal[
     "running",
@@ -104,6 +105,7 @@ class StatusReport(Frozen):
     userland_proxy: bool | None
     engine_version: str
     next_step: str = ""
+    conntrack: Tracked | None = None
 
 
 class HistoryEntry(Frozen):

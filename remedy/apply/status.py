@@ -12,6 +12,7 @@ from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.ruleset import Redirect
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
+from remedy.paths.tracked import tracked
 from remedy.plan.conntrack.sizing import current_value
 from remedy.plan.model import (
     Action,
@@ -48,6 +49,7 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         userland_proxy=facts.engine.userland_proxy,
         engine_version=facts.engine.version,
         next_step=next_step,
+        conntrack=tracked(facts),
     )
 
 

@@ -23,8 +23,9 @@ def verify(context: typer.Context) -> None:
     """Try the probes now.
 
     Opens the connections that remedy.yaml names and those that remedy finds by itself, each from where its
-    consumer is. Changes nothing.
+    consumer is, and shows how full the conntrack table is, and by whom. Changes nothing.
     """
+    from remedy.paths.tracked import tracked
     from remedy.verify.run import verify as try_probes
 
     session = Session(context)
@@ -36,8 +37,10 @@ def verify(context: typer.Context) -> None:
             next_step="sudo remedy verify",
         )
     spec = session.spec()
-    probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(session.facts(), spec)]
-    session.show("probes", {"probes": probes})
+    facts = session.facts()
+    table = tracked(facts)
+    probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(facts, spec)]
+    session.show("probes", {"probes": probes, "conntrack": None if table is None else table.model_dump(mode="json")})
     if any(not probe_works(probe) for probe in probes):
         raise typer.Exit(2)
 

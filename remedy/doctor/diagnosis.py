@@ -19,6 +19,7 @@ from remedy.doctor.settings import settings
 from remedy.doctor.tracking import is_nearly_full, tracking
 from remedy.facts.model import HostFacts
 from remedy.paths.published import connections_by_proxy
+from remedy.paths.tracked import tracked
 from remedy.spec.models import HostPort
 
 Examination = Callable[[Patient], Iterator[Finding]]
@@ -49,6 +50,7 @@ def diagnose(facts: HostFacts, measured: Measured | None = None) -> Diagnosis:
         findings=findings,
         proxy_needed=proxy_needed(patient),
         observed=_observed(facts),
+        conntrack=tracked(facts),
         not_examined=tuple(Evidence(what=f"{note.item}: {note.reason}") for note in facts.unread),
         next_step=_next_step(findings),
     )

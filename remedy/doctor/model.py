@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
+from remedy.paths.tracked import Tracked
 
 FORMAT_VERSION = 1
 
@@ -122,5 +123,6 @@ class Diagnosis(Frozen):
     findings: tuple[Finding, ...]
     proxy_needed: ProxyNeeded
     observed: ObservedSummary | None
+    conntrack: Tracked | None = None  # None: connections are not tracked, or the table was not read
     not_examined: tuple[Evidence, ...] = ()  # what could not be read, and so was not looked at
     next_step: str

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from remedy.cli.views.layout import Page, count, moment, seconds
+from remedy.cli.views.tracking import show_tracked
 
 MAX_EVIDENCE = 20  # --format json has all of it
 MAX_CONSUMERS = 10
@@ -32,6 +33,7 @@ def show(console: Console, diagnosis: dict[str, Any]) -> None:
     page.blank()
     _show_needed(page, diagnosis["proxy_needed"])
     _show_observed(page, diagnosis["observed"])
+    show_tracked(page, diagnosis["conntrack"])
     _show_unread(page, diagnosis["not_examined"])
     page.blank()
     page.line(("next: ", "bold"), diagnosis["next_step"])

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from remedy.cli.views.layout import Cell, Page, count
+from remedy.cli.views.tracking import show_tracked
 
 _WORDS = {True: ("works", "green"), False: ("fails", "bold red"), None: ("not tried", "dim")}
 
@@ -17,7 +18,14 @@ def show(console: Console, described: dict[str, Any]) -> None:
     probes = described["probes"]
     if not probes:
         page.line("No probes: remedy.yaml names none, and remedy found no consumer of a published port.")
-        return
+    else:
+        _show_probes(page, probes)
+    if described.get("conntrack") is not None:
+        page.blank()
+        show_tracked(page, described["conntrack"])
+
+
+def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:
     page.columns([row(probe) for probe in probes])
     failed = sum(_latest(probe) is False for probe in probes)
     page.blank()

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from remedy.cli.views.layout import Page, count, moment
+from remedy.cli.views.tracking import show_tracked
 
 _STATES = {
     "clean": ("Nothing of remedy's is applied.", "bold"),
@@ -30,6 +31,7 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"Docker {status['engine_version']}, userland proxy {_PROXY[status['userland_proxy']]}, "
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
+    show_tracked(page, status["conntrack"])
     if status["state"] == "applied" and not status["drift"]:
         page.line("No drift.")
     _show_drift(page, status["drift"])

@@ -14,8 +14,9 @@ from remedy.apply.model import (
     RunReport,
     StatusReport,
 )
-from remedy.facts.model import Protocol
+from remedy.facts.model import ConntrackLosses, Protocol
 from remedy.firewall.ruleset import Redirect, Ruleset
+from remedy.paths.tracked import Origin, Tracked
 from remedy.plan.model import (
     Action,
     Disruption,
@@ -305,6 +306,24 @@ def run_report(**changed: object) -> RunReport:
     return RunReport.model_validate(described | changed)
 
 
+def tracked() -> Tracked:
+    return Tracked(
+        entries=170_000,
+        maximum=262_144,
+        fill=0.6485,
+        bytes=170_000 * 256,
+        ended_per_second=1283.3,
+        losses=ConntrackLosses(drop=0, early_drop=3, insert_failed=17),
+        origins=(
+            Origin(kind="published", what="port 5001/tcp (dev1-api-1)", entries=90_000),
+            Origin(kind="proxied", what="docker-proxy -> dev1-api-1:8080/tcp", entries=79_000),
+            *(Origin(kind="pair", what=f"dev1-haproxy-1 -> api-{n}\x1b:8080/tcp", entries=100) for n in range(8)),
+            Origin(kind="other", what="everything else", entries=200),
+        ),
+        is_complete=False,
+    )
+
+
 def status_report(**changed: object) -> StatusReport:
     described: dict[str, object] = {
         "state": "applied",
@@ -316,6 +335,7 @@ def status_report(**changed: object) -> StatusReport:
         "docker_proxy_connections": 0,
         "userland_proxy": False,
         "engine_version": "28.5.2",
+        "conntrack": tracked(),
     }
     return StatusReport.model_validate(described | changed)
 

@@ -56,6 +56,7 @@ class Host:
         self._module("remedy.apply.status", status_report=lambda *_: self._answer(self.status))
         self._module("remedy.apply.history", history_report=lambda _settings: samples.history_report())
         self._module("remedy.verify.run", verify=lambda *_: self.probes)
+        self._module("remedy.paths.tracked", tracked=lambda _facts: samples.tracked())
 
     def _module(self, name: str, **contents: Any) -> None:
         module = types.ModuleType(name)
