@@ -35,7 +35,15 @@ from remedy.verify.connect import connect
 State = dict[str, Any]
 
 # Directories whose every entry counts: name, kind, mode, owner, link target, content.
-WATCHED_DIRECTORIES = ("/etc/docker", "/etc/systemd/system", "/run/systemd/system", "/var/lib/systemd/timers")
+WATCHED_DIRECTORIES = (
+    "/etc/docker",
+    "/etc/modprobe.d",
+    "/etc/modules-load.d",
+    "/etc/sysctl.d",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/var/lib/systemd/timers",
+)
 # Counters and what the kernel computes; nobody sets them.
 UNSET_SYSCTLS = re.compile(r"nf_conntrack_count|stable_secret|/nf_log/|mc_forwarding|conf/[^/]*/route/flush")
 PATIENCE_SECONDS = 3.0

@@ -23,7 +23,7 @@ def show_tracked(page: Page, tracked: dict[str, Any] | None) -> None:
     left = tracked["origins"][MAX_ORIGINS:]
     if left:
         entries = sum(origin["entries"] for origin in left)
-        page.line(f"{entries:>7}  {len(left)} more origins (--format json has them all)", indent=2)
+        page.line(f"{entries:>7}  {count(len(left), 'more origin')} (--format json has them all)", indent=2)
 
 
 def _details(tracked: dict[str, Any]) -> str:

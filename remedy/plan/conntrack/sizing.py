@@ -105,7 +105,7 @@ def _summary(changed: dict[str, str]) -> str:
         return "conntrack: the values of today kept for the next boot"
     if MAXIMUM in changed:
         return f"conntrack: room for {changed[MAXIMUM]} connections"
-    return f"conntrack: {_listed(changed)}"
+    return "conntrack: " + _listed({name.replace("nf_conntrack_", ""): value for name, value in changed.items()})
 
 
 def _reason(options: ConntrackOptions, facts: HostFacts) -> str:
