@@ -7,18 +7,21 @@ from collections.abc import Iterator
 
 from remedy.doctor.model import Evidence, Finding
 from remedy.doctor.patient import Patient
+from remedy.host.conntrack_settings import TIME_WAIT
+from remedy.plan.conntrack import plan_conntrack
+from remedy.plan.conntrack.arithmetic import USUAL_BYTES_PER_ENTRY
+from remedy.spec.conntrack import ConntrackOptions
+from remedy.spec.models import Remedies, Spec
+from remedy.spec.proposed_conntrack import FILLING, measured_rate
 
-# Nearly full: new flows are dropped any moment now. Filling: a burst would do it.
-NEARLY_FULL, FILLING = 0.95, 0.6
+# Nearly full: new flows are dropped any moment now.
+NEARLY_FULL = 0.95
 MANY_ENTRIES = 50_000
-# Of nf_conntrack objects on 64 bits (256 on 6.x, more before), extensions and hash table not counted.
-BYTES_PER_ENTRY = 256
 _SHOWN = 5
 _CURE = (
-    "fewer entries: take docker-proxy out (it makes two for each connection), keep connections alive, lower "
-    "net.netfilter.nf_conntrack_tcp_timeout_time_wait; or a larger table: sysctl -w net.netfilter.nf_conntrack_max=N"
+    "fewer entries: take docker-proxy out (it makes two for each connection), keep connections alive; or conntrack in "
+    "remedy.yaml: a larger table, and closed connections that are forgotten sooner"
 )
-TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
 
 
 def tracking(patient: Patient) -> Iterator[Finding]:
@@ -48,7 +51,7 @@ def _fill_level(patient: Patient) -> Iterator[Finding]:
         title=f"the conntrack table is {level:.0%} full",
         evidence=(
             Evidence(
-                what=f"{known.count} of {known.maximum} entries, about {known.count * BYTES_PER_ENTRY >> 20} MiB",
+                what=f"{known.count} of {known.maximum} entries, about {_bytes(patient) >> 20} MiB",
                 where="net.netfilter.nf_conntrack_count, nf_conntrack_max",
             ),
             *_sources(patient),
@@ -57,8 +60,26 @@ def _fill_level(patient: Patient) -> Iterator[Finding]:
         consequence="when it is full every new connection of this host is dropped without an answer, ssh too"
         + ("; that is now" if full else ""),
         remedy=_CURE,
+        spec=_spec(patient),
         confidence="seen",
     )
+
+
+def _bytes(patient: Patient) -> int:
+    """Of the entries, extensions and hash table not counted."""
+    known = patient.facts.conntrack
+    each = known.sizing.bytes_per_entry if known.sizing else None
+    return (known.count or 0) * (each or USUAL_BYTES_PER_ENTRY)
+
+
+def _spec(patient: Patient) -> str | None:
+    """What would size the table for the connections that end now; None where that cannot be told, or had."""
+    rate = measured_rate(patient.facts)
+    if rate is None:
+        return None
+    wanted = Remedies(conntrack=ConntrackOptions(connection_rate=rate))
+    plan = plan_conntrack(Spec(version=1, remedies=wanted), patient.facts)
+    return f"remedies: {{conntrack: {{connection_rate: {rate}}}}}" if plan.actions and not plan.refusals else None
 
 
 def _sources(patient: Patient) -> Iterator[Evidence]:
@@ -96,6 +117,7 @@ def _table_full_drops(patient: Patient) -> Iterator[Finding]:
         consequence="their clients waited for a second or more, or got no answer at all; it happens again with the "
         "next burst like that",
         remedy=_CURE,
+        spec=_spec(patient),
         confidence="seen",
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from remedy.errors import InputError
-from remedy.facts.model import ConntrackSizing, KeptFile, SettingLine
-from remedy.host.conntrack_settings import GLOBAL_SYSCTLS, HASH_SIZE, OWN_FILES, SIZING_SYSCTLS, is_writable
+from remedy.facts.model import ConntrackSizing, HostFacts, KeptFile, SettingLine
+from remedy.host.conntrack_settings import GLOBAL_SYSCTLS, HASH_SIZE, OWN_FILES, SIZING_SYSCTLS, TIME_WAIT, is_writable
 from remedy.host.files import read_without_following
 
 # First has precedence where two hold a file of the same name (sysctl.d(5)).
@@ -79,6 +79,14 @@ def parse_setting_lines(text: str, path: str) -> Iterator[SettingLine]:
         name = SIZING_SYSCTLS[0] if name == _SHORT_NAME else name
         if equals and name in SIZING_SYSCTLS:
             yield SettingLine(name=name, value=value.strip(), path=path, line=number)
+
+
+def ended_per_second(facts: HostFacts) -> float | None:
+    """How many TCP connections ended a second, on average over the time_wait timeout."""
+    seconds, ended = facts.sysctls.get(TIME_WAIT, ""), facts.conntrack.time_wait
+    if ended is None or not seconds.isdigit() or not int(seconds):
+        return None
+    return round(ended / int(seconds), 1)
 
 
 def _kept_file(path: str) -> KeptFile:

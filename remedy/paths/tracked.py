@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
+from remedy.facts.conntrack_sizing import ended_per_second
 from remedy.facts.model import Address, ConntrackEntry, ConntrackLosses, Container, HostFacts
 from remedy.frozen import Frozen
-from remedy.host.conntrack_settings import TIME_WAIT
 from remedy.paths.published import container_by_address, host_addresses
 
 # published: to a published port, whoever serves it; proxied: docker-proxy's own connection to its container, the second
@@ -57,14 +57,6 @@ def tracked(facts: HostFacts) -> Tracked | None:
         origins=_origins(facts, known.count),
         is_complete=known.entries_complete,
     )
-
-
-def ended_per_second(facts: HostFacts) -> float | None:
-    """How many TCP connections ended a second, on average over the time_wait timeout."""
-    seconds, ended = facts.sysctls.get(TIME_WAIT, ""), facts.conntrack.time_wait
-    if ended is None or not seconds.isdigit() or not int(seconds):
-        return None
-    return round(ended / int(seconds), 1)
 
 
 def _origins(facts: HostFacts, count: int) -> tuple[Origin, ...]:

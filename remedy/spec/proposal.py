@@ -7,12 +7,13 @@ proposed. It comes in as a function, because the plan is further down the stream
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remedy.facts.model import HostFacts
 from remedy.spec.discovery import Group, LoadBalancerFound, find_groups, find_load_balancer
 from remedy.spec.judgement import MAX_OBJECTIONS, Judge, Judgement, Remedy, why_not
 from remedy.spec.models import Policy, Probe, Remedies, Spec
+from remedy.spec.proposed_conntrack import propose_conntrack
 from remedy.spec.proposed_network import propose_network
 
 MAX_PROBES = 64
@@ -32,6 +33,17 @@ class Proposal:
 
 def propose(facts: HostFacts, judge: Judge) -> Proposal:
     """Return the best that this host allows without losing anybody."""
+    proposal = _propose_ways(facts, judge)
+    remedy, options = propose_conntrack(facts, judge)
+    remedies = (*proposal.remedies, remedy)
+    if options is None:
+        return replace(proposal, remedies=remedies)
+    wanted = proposal.spec.remedies.model_copy(update={"conntrack": options})
+    return replace(proposal, remedies=remedies, spec=proposal.spec.model_copy(update={"remedies": wanted}))
+
+
+def _propose_ways(facts: HostFacts, judge: Judge) -> Proposal:
+    """What leads connections around docker-proxy."""
     paths = judge(Spec(version=1)).paths
     balancer = find_load_balancer(facts, paths)
     groups = find_groups(facts, balancer, paths)
@@ -139,7 +151,4 @@ def _no_help(balancer: str | None, is_proxied: bool) -> str:
 
 def _not_yet() -> tuple[Remedy, ...]:
     reason = ("Not in this version of remedy.",)
-    return (
-        Remedy("notrack", "true", False, reason),
-        Remedy("conntrack", "{max: 524288}", False, reason),
-    )
+    return (Remedy("notrack", "true", False, reason),)

@@ -9,7 +9,8 @@ import pytest
 
 from remedy.doctor.diagnosis import diagnose
 from remedy.doctor.patient import Measured
-from remedy.facts.model import ConntrackLosses, IptablesTables, Link, Unread
+from remedy.facts.model import ConntrackLosses, ConntrackSizing, IptablesTables, Link, Unread
+from remedy.host.conntrack_settings import BUCKETS, MAXIMUM
 
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
 
@@ -27,6 +28,19 @@ def test_a_table_that_fills_up_is_told_with_its_sources():
     assert finding.severity == "medium"
     assert "90000: dev1-haproxy-1 -> 172.17.0.1:5001/tcp" in host.evidence_of(finding)
     assert "140000 of them are connections to published ports" in host.evidence_of(finding)
+
+
+def test_a_table_that_fills_up_is_sized_for_what_ends_now():
+    sizing = ConntrackSizing(writable=(MAXIMUM, BUCKETS), bytes_per_entry=320, bucket_step=512, memory_bytes=4 << 30)
+    table = {"count": 170_000, "maximum": 262_144, "buckets": 262_144, "time_wait": 150_000, "sizing": sizing}
+    facts = host.changed(host.quiet(), conntrack=table)
+
+    finding = host.only(facts, "conntrack-fill")
+
+    assert finding.spec == "remedies: {conntrack: {connection_rate: 1300}}"  # 150000 in 120 s
+    assert "about 51 MiB" in host.evidence_of(finding)
+    elsewhere = sizing.model_copy(update={"writable": ()})
+    assert host.only(host.changed(facts, conntrack={"sizing": elsewhere}), "conntrack-fill").spec is None
 
 
 def test_a_table_that_is_full_stands_first():

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from remedy.facts.conntrack_sizing import ended_per_second
 from remedy.facts.model import ConntrackEntry, ConntrackFacts, ConntrackSizing, HostFacts
 from remedy.host.conntrack_settings import TIME_WAIT
-from remedy.paths.tracked import ended_per_second, tracked
+from remedy.paths.tracked import tracked
 
 SAVED = Path(__file__).parents[1] / "plan" / "data" / "facts-operator-28.5.json.gz"
 GATEWAY, HAPROXY, API_1, OUTSIDE = "172.17.0.1", "172.17.0.2", "172.17.0.3", "10.98.0.1"

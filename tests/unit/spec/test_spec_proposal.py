@@ -8,7 +8,9 @@ import spec_facts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import ConntrackFacts, ConntrackLosses, HostFacts
+from remedy.host.conntrack_settings import TIME_WAIT
+from remedy.spec.conntrack import ConntrackOptions
 from remedy.spec.discovery import SeenPath
 from remedy.spec.judgement import Judgement, Objection
 from remedy.spec.load import parse_spec
@@ -214,3 +216,41 @@ def test_whatever_the_host_is_called_the_file_says_what_was_proposed(name: str, 
     objection = Objection(reason, reason, reason, reason)
     proposal = propose(facts, judge(proxy=Judgement(True, (objection,))))
     assert parse_spec(render_yaml(proposal), "x") == proposal.spec
+
+
+def table(count: int, drop: int = 0) -> HostFacts:
+    known = ConntrackFacts(
+        count=count, maximum=262_144, buckets=262_144, entries=(), entries_complete=True, time_wait=count * 9 // 10,
+        losses=ConntrackLosses(drop=drop, early_drop=0, insert_failed=0),
+    )  # fmt: skip
+    return operator().model_copy(update={"conntrack": known, "sysctls": {TIME_WAIT: "120"}})
+
+
+def comments(proposal: Proposal) -> str:
+    """The text without its line breaks: a comment is wrapped anywhere."""
+    return " ".join(render_yaml(proposal).replace("#", "").split())
+
+
+def test_a_table_that_fills_up_is_sized_for_the_rate_of_today() -> None:
+    agreed = judge(proxy=Judgement(True))
+    proposal = propose(table(170_000), agreed)
+    assert parse_spec(render_yaml(proposal), "remedy.yaml") == proposal.spec
+    assert proposal.spec.remedies.conntrack == ConntrackOptions(connection_rate=1300)
+    assert proposal.spec.remedies.userland_proxy is False
+    assert "the conntrack table holds 170000 of 262144 connections" in comments(proposal)
+    assert propose(table(100_000, drop=7), agreed).spec.remedies.conntrack == ConntrackOptions(connection_rate=750)
+
+
+def test_a_table_with_room_or_that_cannot_be_sized_is_a_comment() -> None:
+    roomy = propose(table(1_000), judge(proxy=Judgement(True)))
+    assert roomy.spec.remedies.conntrack is None
+    assert "# conntrack: {connection_rate: 8}" in render_yaml(roomy)
+    assert "Not needed: the conntrack table holds 1000 of 262144" in comments(roomy)
+
+    def refusing(spec: Spec) -> Judgement:
+        is_sized = spec.remedies.conntrack is not None
+        return Judgement(True, (LOST,)) if is_sized else Judgement(True)
+
+    assert propose(table(170_000), refusing).spec.remedies.conntrack is None
+    unread = propose(operator(), judge(proxy=Judgement(True)))
+    assert "how full the conntrack table is could not be read" in comments(unread)
