@@ -24,11 +24,6 @@ def propose_conntrack(facts: HostFacts, judge: Judge) -> tuple[Remedy, Conntrack
     value = f"{{connection_rate: {options.connection_rate}}}"
     known = facts.conntrack
     if known.count is None or not known.maximum or rate is None:
-        return Remedy(
-            "conntrack", value, False, ("Left out: how full the conntrack table is could not be read.",)
-        ), None
-    level = f"the conntrack table holds {known.count} of {known.maximum} connections"
-    if not is_filling(facts):
         return Remedy("conntrack", value, False, (_NOT_READ,)), None
     level = f"the conntrack table holds {known.count} of {known.maximum} connections"
     if not is_filling(facts):
