@@ -7,8 +7,9 @@ import socket
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 
-from remedy.facts.conntrack import ANY_FAMILY, CONNTRACK_GET, describe_flow, kernel_flows
+from remedy.facts.conntrack import ANY_FAMILY, CONNTRACK_GET, describe_flow, kernel_flows, original_tuples
 from remedy.facts.model import Address
 from remedy.facts.netlink import NETLINK_NETFILTER, dump
 
@@ -81,6 +82,33 @@ def read_translated(protocol: int, ports: Collection[int]) -> Iterator[Translate
     """
     for datagram in dump(NETLINK_NETFILTER, CONNTRACK_GET, ANY_FAMILY):
         yield from (flow for flow in _translated(datagram, ports) if flow.question.protocol == protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Between whom flows are looked for: one client and one port of one server. protocol: its number."""
+
+    protocol: int
+    client: Address
+    server: Address
+    port: int
+
+
+def read_between(wanted: Collection[Ends]) -> Iterator[tuple[Ends, Question]]:
+    """Read the flows between these ends, whoever began them: a dump of the table.
+
+    A connection that conntrack sees for the first time in its middle may count as the server's (nf_conntrack_tcp_loose).
+    Raises OSError.
+    """
+    there = {(e.protocol, e.client.packed, e.server.packed, struct.pack("!H", e.port)): e for e in wanted}
+    back = {(e.protocol, e.server.packed, e.client.packed, struct.pack("!H", e.port)): e for e in wanted}
+    for datagram in dump(NETLINK_NETFILTER, CONNTRACK_GET, ANY_FAMILY) if wanted else ():
+        for source, destination, protocol, source_port, destination_port in original_tuples(datagram):
+            ends = there.get((protocol, source, destination, destination_port))
+            ends = ends or back.get((protocol, source, destination, source_port))
+            if ends is not None:
+                ports = int.from_bytes(source_port, "big"), int.from_bytes(destination_port, "big")
+                yield ends, Question(protocol, ip_address(source), ports[0], ip_address(destination), ports[1])
 
 
 def _translated(datagram: bytes, ports: Collection[int]) -> Iterator[TranslatedFlow]:

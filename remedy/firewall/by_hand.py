@@ -32,7 +32,7 @@ def _guards(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
     families: tuple[Family, ...] = (4, 6)
     if ruleset.forward_guard and can_guard(backend):
         for family in families:
-            if any(redirect.family == family for redirect in ruleset.redirects):
+            if family in ruleset.families:
                 chain = forward_chain(ruleset, family, has_user_chain=False)
                 yield from _delete(f"{_program(family, backend)} -w", chain)
 

@@ -58,10 +58,10 @@ def place(targets: Sequence[str], chain: str) -> int:
 
 
 class ForwardGuard:
-    """The guard of one ruleset, in each family that it has redirects of. For one thread at a time."""
+    """The guard of one ruleset, in each family that it has rules of. For one thread at a time."""
 
     def __init__(self, ruleset: Ruleset, forwards: Sequence[Forward]) -> None:
-        families = {redirect.family for redirect in ruleset.redirects}
+        families = ruleset.families
         self._ruleset = ruleset
         self._name = forward_chain_name(ruleset.name)
         self._forwards = [forward for forward in forwards if forward.family in families]
@@ -127,8 +127,7 @@ def guard_table(ruleset: Ruleset, family: Family, saved: str) -> OwnTable:
     """What table filter should have of the ruleset, given the iptables-save text of that family."""
     table = parse(saved).table("filter")
     has_user_chain = table is not None and bool(jumps_to(table.rules_in(HOOK), USER_CHAIN))
-    has_redirects = any(redirect.family == family for redirect in ruleset.redirects)
-    is_wanted = ruleset.forward_guard and has_redirects and table is not None
+    is_wanted = ruleset.forward_guard and family in ruleset.families and table is not None
     chains = (forward_chain(ruleset, family, has_user_chain=has_user_chain),) if is_wanted else ()
     return OwnTable(family, "filter", chains)
 

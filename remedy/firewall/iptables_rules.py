@@ -7,20 +7,18 @@ compares with what was read; the same text feeds iptables-restore.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
-from typing import Literal
 
 from remedy.facts.model import Address, Protocol, Subnet
 from remedy.firewall import names
 from remedy.firewall.engine_rules import USER_CHAIN
 from remedy.firewall.iptables_save import quote
-from remedy.firewall.ruleset import Redirect, Ruleset, RulesetName
-
-Family = Literal[4, 6]
+from remedy.firewall.ruleset import Family, Redirect, Ruleset, RulesetName, UntrackedPair
 
 _LOOPBACK: dict[Family, Subnet] = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
 _LINK_LOCAL = ip_network("fe80::/10")
+NOTRACK_TARGET = "CT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class OwnRule:
-    """One rule of remedy's. to is the DNAT destination; comment is complete, prefix included."""
+    """One rule of remedy's. to is the DNAT destination; comment is complete, prefix included.
+
+    The target CT always stands for `CT --notrack`.
+    """
 
     chain: str
     target: str
@@ -61,6 +62,7 @@ class OwnRule:
             f"-m comment --comment {quote(self.comment)}",
             f"-j {self.target}",
             *_option("--to-destination", self.to),
+            *(["--notrack"] if self.target == NOTRACK_TARGET else []),
         ]
         return " ".join(words)
 
@@ -94,25 +96,37 @@ def tables(ruleset: Ruleset) -> tuple[OwnTable, ...]:
     Raises RefusedError for an interface name that cannot be written.
     """
     families: tuple[Family, ...] = (4, 6)
-    built = [OwnTable(4, "raw", tuple(_guard_chains(ruleset)))]
+    built = [
+        OwnTable(4, "raw", (*_guard_chains(ruleset), *_untracking_chains(ruleset, 4))),
+        OwnTable(6, "raw", tuple(_untracking_chains(ruleset, 6))),
+    ]
     built += [OwnTable(family, "nat", tuple(_nat_chains(ruleset, family))) for family in families]
     return tuple(table for table in built if table.chains)
 
 
 def forward_chain(ruleset: Ruleset, family: Family, *, has_user_chain: bool) -> OwnChain:
-    """The filter chain that accepts the redirected flows ahead of the engine's rules.
+    """The filter chain that accepts the redirected flows, or the untracked pairs, ahead of the engine's rules.
 
     DOCKER-USER is asked first, so that the operator's drops still count; what it does not decide comes back.
     """
     name = forward_chain_name(ruleset.name)
     user = [OwnRule(name, USER_CHAIN, names.comment("operator-first"))] if has_user_chain else []
-    established = Match("conntrack", "ctstate", "RELATED,ESTABLISHED")
-    rules = [*user, OwnRule(name, "ACCEPT", names.comment("established"), matches=(established,))]
-    # The host's own connections do not pass FORWARD.
-    forwarded = (r for r in ruleset.redirects if r.family == family and (r.from_own_bridge or r.from_elsewhere))
-    rules += dict.fromkeys(_accept(name, redirect) for redirect in forwarded)
+    rules = [*user, *(_redirected(name, ruleset, family) if ruleset.redirects else ())]
+    untracked = Match("conntrack", "ctstate", "UNTRACKED")
+    rules += (
+        replace(rule, out_interface=rule.in_interface, matches=(*rule.matches, untracked))
+        for rule in _of_pairs(name, "ACCEPT", ruleset.untracked, family)
+    )
     jump = OwnRule("FORWARD", name, names.comment(ruleset.name))
     return OwnChain(name, jump, tuple(rules))
+
+
+def _redirected(name: str, ruleset: Ruleset, family: Family) -> Iterator[OwnRule]:
+    established = Match("conntrack", "ctstate", "RELATED,ESTABLISHED")
+    yield OwnRule(name, "ACCEPT", names.comment("established"), matches=(established,))
+    # The host's own connections do not pass FORWARD.
+    forwarded = (r for r in ruleset.redirects if r.family == family and (r.from_own_bridge or r.from_elsewhere))
+    yield from dict.fromkeys(_accept(name, redirect) for redirect in forwarded)
 
 
 def forward_chain_name(name: RulesetName) -> str:
@@ -145,6 +159,36 @@ def _guard_chains(ruleset: Ruleset) -> Iterator[OwnChain]:
             tuple(OwnRule(name, "DROP", what, in_interface=names.interface(bridge)) for bridge in bridges),
             must_lead=False,
         )
+
+
+def _untracking_chains(ruleset: Ruleset, family: Family) -> Iterator[OwnChain]:
+    name = names.chain(ruleset.name, "PRE")
+    rules = tuple(_of_pairs(name, NOTRACK_TARGET, ruleset.untracked, family))
+    if rules:
+        bridges = {rule.in_interface for rule in rules}
+        # Most often there is one bridge; then nobody else's packets are looked at one by one.
+        only = bridges.pop() if len(bridges) == 1 else None
+        jump = OwnRule("PREROUTING", name, names.comment(ruleset.name), in_interface=only)
+        yield OwnChain(name, jump, rules, must_lead=False)
+
+
+def _of_pairs(chain: str, target: str, pairs: Iterable[UntrackedPair], family: Family) -> Iterator[OwnRule]:
+    """Two rules for each pair: to the server, and from it."""
+    for pair in pairs:
+        if pair.family != family:
+            continue
+        client, server = _host(pair.client_address), _host(pair.server_address)
+        for source, destination, port in ((client, server, "dport"), (server, client, "sport")):
+            yield OwnRule(
+                chain,
+                target,
+                names.comment(pair.server),
+                source=source,
+                destination=destination,
+                in_interface=names.interface(pair.bridge),
+                protocol=pair.protocol,
+                matches=(Match(pair.protocol.value, port, str(pair.server_port)),),
+            )
 
 
 def _nat_chains(ruleset: Ruleset, family: Family) -> Iterator[OwnChain]:

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from remedy.errors import MissingExtraError
-from remedy.firewall.iptables_rules import Family, Match, OwnRule
+from remedy.firewall.iptables_rules import NOTRACK_TARGET, Family, Match, OwnRule
 from remedy.firewall.legacy_options import read_option_tables_of_any_version
 
 _EXTENSIONS = frozenset({"DNAT", "MASQUERADE"})
@@ -65,6 +65,13 @@ def _target(entry: Any, rule: OwnRule) -> Any:
         if rule.to is not None:
             target.set_parameter("to-destination", rule.to)
         target._final_check()  # MASQUERADE's range is only filled in here (iptables 1.8.9)
+        return target
+    if rule.target == NOTRACK_TARGET:
+        # Not the target NOTRACK, of which python-iptables makes a CT without any option.
+        target = Target(entry, rule.target)
+        read_option_tables_of_any_version(target)
+        target.set_parameter("notrack", "")
+        target._final_check()
         return target
     # Built as ACCEPT and renamed: for a chain's name python-iptables would look into all five tables, and by
     # reading create those that are not there yet. libiptc finds the chain at commit.

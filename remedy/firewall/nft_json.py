@@ -14,13 +14,14 @@ from remedy.firewall.nft_model import NftChain, NftSet, NftTable
 Json = Any  # nft's JSON: objects, arrays, text, numbers
 
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
-_VERDICTS = frozenset({"return", "drop", "accept", "masquerade"})
+_VERDICTS = frozenset({"return", "drop", "accept", "masquerade", "notrack"})
 # A selector's words, and what they are in JSON.
 _SELECTORS: dict[str, Json] = {
     "iifname": {"meta": {"key": "iifname"}},
     "oifname": {"meta": {"key": "oifname"}},
     "meta l4proto": {"meta": {"key": "l4proto"}},
     "th dport": {"payload": {"protocol": "th", "field": "dport"}},
+    "th sport": {"payload": {"protocol": "th", "field": "sport"}},
     "ct status": {"ct": {"key": "status"}},
     "fib daddr type": {"fib": {"result": "type", "flags": ["daddr"]}},
     **{
@@ -66,13 +67,13 @@ def _type(text: str) -> Json:
 
 
 def _element(text: str, *, is_map: bool) -> Json:
-    """`"docker0" . tcp . 5001 comment "remedy:web" : 172.17.0.2 . 8080`, or a set's element without a comment."""
-    if not is_map:
-        return _concatenated(text.split(" . "))
-    key, _, to = text.rpartition(" : ")
-    value, _, comment = key.partition(" comment ")
-    element = {"val": _concatenated(value.split(" . ")), "comment": comment.strip('"')}
-    return [{"elem": element}, _concatenated(to.split(" . "))]
+    """`"docker0" . tcp . 5001 comment "remedy:web" : 172.17.0.2 . 8080`, or a set's element, which ends before it."""
+    key, _, to = text.rpartition(" : ") if is_map else (text, "", "")
+    value, has_comment, comment = key.partition(" comment ")
+    element = _concatenated(value.split(" . "))
+    if has_comment:
+        element = {"elem": {"val": element, "comment": comment.strip('"')}}
+    return [element, _concatenated(to.split(" . "))] if is_map else element
 
 
 def _concatenated(parts: Sequence[str]) -> Json:

@@ -112,7 +112,7 @@ def _statement(statement: Json) -> str:
             return f"{_expression(left)} {operator}{_value(right, _kind(left))}"
         case {"dnat": {"family": family, "addr": {"map": {"key": key, "data": str(data)}}, **rest}} if not rest:
             return f"dnat {family} to {_expression(key)} map {data}"
-        case {"return": None} | {"drop": None} | {"accept": None} | {"masquerade": None}:
+        case {"return": None} | {"drop": None} | {"accept": None} | {"masquerade": None} | {"notrack": None}:
             return str(next(iter(statement)))
         case _:
             return _compact(statement)

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address
 from remedy.facts.model import Address
 from remedy.firewall import names
 from remedy.firewall.nft_model import FAMILIES, Family, NftChain, NftSet, NftTable
-from remedy.firewall.ruleset import Redirect, Ruleset
+from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 
 PRIORITY_RAW, PRIORITY_BEFORE_DNAT, PRIORITY_BEFORE_SNAT = -300, -105, 95
 
@@ -24,7 +24,7 @@ _TARGET = "meta l4proto . {family} daddr . th dport"
 
 
 def tables(ruleset: Ruleset) -> tuple[NftTable, ...]:
-    """The nft tables of a ruleset: `ip remedy_<name>` and, where there are IPv6 redirects, `ip6 remedy_<name>`.
+    """The nft tables of a ruleset: `ip remedy_<name>` and `ip6 remedy_<name>`, where it has rules of that family.
 
     Raises RefusedError for an interface name that cannot be written.
     """
@@ -36,6 +36,7 @@ def _table(ruleset: Ruleset, family: Family) -> NftTable:
     sets = {item.name: item for item in _sets(ruleset, family) if item.elements}
     chains = [
         _chain("guard_localnet", "filter", "prerouting", PRIORITY_RAW, _guard(sets)),
+        _chain("untrack", "filter", "prerouting", PRIORITY_RAW, _untrack(sets, family)),
         _chain("prerouting", "nat", "prerouting", PRIORITY_BEFORE_DNAT, _prerouting(sets, family)),
         _chain("output", "nat", "output", PRIORITY_BEFORE_DNAT, _output(sets, family)),
         _chain("postrouting", "nat", "postrouting", PRIORITY_BEFORE_SNAT, _postrouting(sets, family)),
@@ -77,6 +78,7 @@ def _sets(ruleset: Ruleset, family: Family) -> Iterator[NftSet]:
     yield _subnets("own_subnets", own, family)
     yield _targets("own_targets", own, family)
     yield _targets("loopback_targets", on_loopback, family)
+    yield _pairs([pair for pair in ruleset.untracked if pair.family == _FAMILY_VERSION[family]], family)
 
 
 def _maps(name: str, redirects: Sequence[Redirect], family: Family, by_bridge: bool = False) -> Iterator[NftSet]:
@@ -112,6 +114,16 @@ def _targets(name: str, redirects: Iterable[Redirect], family: Family) -> NftSet
     return NftSet(name, f"inet_proto . {_ADDRESS_TYPE[family]} . inet_service", _distinct(elements))
 
 
+def _pairs(pairs: Iterable[UntrackedPair], family: Family) -> NftSet:
+    address = _ADDRESS_TYPE[family]
+    elements = (
+        f'"{names.interface(pair.bridge)}" . {pair.protocol.value} . {pair.client_address} . {pair.server_address} . '
+        f'{pair.server_port} comment "{names.comment(pair.server)}"'
+        for pair in pairs
+    )
+    return NftSet("pairs", f"ifname . inet_proto . {address} . {address} . inet_service", _distinct(elements))
+
+
 def _interfaces(bridges: Iterable[str]) -> tuple[str, ...]:
     return tuple(f'"{names.interface(name)}"' for name in sorted(set(bridges)))
 
@@ -135,6 +147,15 @@ def _guard(sets: dict[str, NftSet]) -> Iterator[str]:
     # undone at -100), so whatever asks for 127/8 here was sent by a neighbour.
     if "guarded_bridges" in sets:
         yield _rule("ip daddr 127.0.0.0/8 iifname @guarded_bridges drop", "guard-localnet")
+
+
+def _untrack(sets: dict[str, NftSet], family: Family) -> Iterator[str]:
+    # One look-up for each direction, however many pairs there are.
+    if "pairs" in sets:
+        there = f"iifname . meta l4proto . {family} saddr . {family} daddr . th dport"
+        back = f"iifname . meta l4proto . {family} daddr . {family} saddr . th sport"
+        yield _rule(f"{there} @pairs notrack", "to-server")
+        yield _rule(f"{back} @pairs notrack", "from-server")
 
 
 def _prerouting(sets: dict[str, NftSet], family: Family) -> Iterator[str]:

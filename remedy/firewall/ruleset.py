@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from remedy.facts.model import Address, Protocol, Subnet
 from remedy.frozen import Frozen
 
-RulesetName = Literal["hairpin", "bridging"]
+RulesetName = Literal["hairpin", "bridging", "notrack"]
+Family = Literal[4, 6]
 
 
 class Redirect(Frozen):
@@ -46,7 +47,7 @@ class Redirect(Frozen):
     from_loopback: bool = False
 
     @property
-    def family(self) -> Literal[4, 6]:
+    def family(self) -> Family:
         """4 or 6, of the address that the connection is redirected to."""
         return 4 if self.to_address.version == 4 else 6
 
@@ -73,22 +74,64 @@ class Redirect(Frozen):
                 yield origin, address, self.protocol, self.port
 
 
+class UntrackedPair(Frozen):
+    """One client's flows to one port of one server, on one bridge, that conntrack is not to see: both directions.
+
+    The bridge is part of the key: once the network is gone, its addresses may be somebody else's on another.
+    client, server: the containers' names; network: its name. By these the addresses are found again when a container
+    has others.
+    """
+
+    protocol: Protocol
+    client_address: Address
+    server_address: Address
+    server_port: int = Field(ge=1, le=65535)
+    bridge: str
+    client: str
+    server: str
+    network: str
+
+    @property
+    def family(self) -> Family:
+        """4 or 6."""
+        return 4 if self.server_address.version == 4 else 6
+
+    @model_validator(mode="after")
+    def _is_of_one_family(self) -> Self:
+        if self.client_address.version != self.server_address.version:
+            raise ValueError("a flow has both its ends in one address family")
+        return self
+
+
 class Ruleset(Frozen):
     """One named, self-contained set of remedy's rules.
 
     engine_bridges: every bridge of the engine (what `from_elsewhere` excludes).
     guard_localnet: bridges on which route_localnet is (to be) 1; packets that arrive there for 127.0.0.0/8 and
         are not replies are dropped, so that neighbours cannot reach the host's loopback services.
-    forward_guard: accept the redirected flows (ctstate DNAT, address and port) and what is ESTABLISHED,RELATED
-        from an own chain ahead of the engine's jumps in filter FORWARD, after DOCKER-USER had its say. Needed
-        while the engine restarts: its per-port accepts are deleted and made again (28.x: after the drop).
+    untracked: flows that conntrack is not to see.
+    forward_guard: accept what the ruleset is about from an own chain ahead of the engine's jumps in filter FORWARD,
+        after DOCKER-USER had its say. The redirected flows (ctstate DNAT, address and port) and what is
+        ESTABLISHED,RELATED: needed while the engine restarts, as its per-port accepts are deleted and made again
+        (28.x: after the drop). The untracked pairs: needed where the engine accepts only what is ESTABLISHED.
     """
 
     name: RulesetName
-    redirects: tuple[Redirect, ...]
-    engine_bridges: tuple[str, ...]
+    redirects: tuple[Redirect, ...] = ()
+    engine_bridges: tuple[str, ...] = ()
+    untracked: tuple[UntrackedPair, ...] = ()
     guard_localnet: tuple[str, ...] = ()
     forward_guard: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it wants nothing of the firewall."""
+        return not self.redirects and not self.untracked
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """The address families that its rules are of."""
+        return frozenset(item.family for item in (*self.redirects, *self.untracked))
 
     @model_validator(mode="after")
     def _claims_nothing_twice(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remedy.firewall.ruleset import Redirect, Ruleset
+from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 
 
 def redirect(**changes: object) -> Redirect:
@@ -47,3 +47,30 @@ def bridging() -> Ruleset:
         guard_localnet=("docker0", "br-v6"),
         forward_guard=True,
     )
+
+
+def pair(**changes: object) -> UntrackedPair:
+    values = {
+        "protocol": "tcp",
+        "client_address": "10.5.0.2",
+        "server_address": "10.5.0.3",
+        "server_port": 8080,
+        "bridge": "br-0123456789ab",
+        "client": "dev1-haproxy-1",
+        "server": "dev1-api-1",
+        "network": "remedy-lb",
+    }
+    return UntrackedPair.model_validate({**values, **changes})
+
+
+def notrack() -> Ruleset:
+    """Pairs of both protocols and both families, with their accepts."""
+    six: dict[str, object] = {"client_address": "fd05::2", "server_address": "fd05::3"}
+    untracked = (
+        pair(),
+        pair(server_address="10.5.0.4", server="dev1-api-2"),
+        pair(protocol="udp", server_port=53, server="dns"),
+        pair(**six),
+        pair(protocol="udp", server_port=53, server="dns", **six),
+    )
+    return Ruleset(name="notrack", untracked=untracked, forward_guard=True)

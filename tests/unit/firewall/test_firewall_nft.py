@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from firewall_samples import bridging, hairpin, redirect
+from firewall_samples import bridging, hairpin, notrack, pair, redirect
 
 from remedy.firewall.nft_differences import differences
 from remedy.firewall.nft_model import NftTable
@@ -20,7 +20,7 @@ from remedy.firewall.nft_text import render, render_removal
 from remedy.firewall.ruleset import Ruleset
 
 
-@pytest.mark.parametrize("make", [hairpin, bridging])
+@pytest.mark.parametrize("make", [hairpin, bridging, notrack])
 def test_the_script_is_the_reviewed_one(make: Callable[[], Ruleset], golden: Callable[[str, str], None]) -> None:
     golden(f"{make.__name__}.nft", render(make()))
 
@@ -36,6 +36,13 @@ def test_the_number_of_rules_does_not_grow_with_the_ports() -> None:
     (table,) = tables(Ruleset(name="hairpin", redirects=many, engine_bridges=("docker0",)))
     (few,) = tables(hairpin())
     assert [chain.rules for chain in table.chains] == [chain.rules for chain in few.chains]
+
+
+def test_the_number_of_rules_does_not_grow_with_the_pairs() -> None:
+    many = tuple(pair(server_port=port) for port in range(1, 1001))
+    (table,) = tables(Ruleset(name="notrack", untracked=many))
+    assert [len(chain.rules) for chain in table.chains] == [2]
+    assert [len(item.elements) for item in table.sets] == [1000]
 
 
 def test_a_port_of_two_containers_address_is_one_target() -> None:
