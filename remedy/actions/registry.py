@@ -7,6 +7,7 @@ from typing import Protocol
 from remedy.actions.compose_override import ComposeOverrideAction
 from remedy.actions.conntrack_size import ConntrackSizeAction
 from remedy.actions.context import ActionContext
+from remedy.actions.forget_flows import ForgetFlowsAction
 from remedy.actions.hairpin_mode import HairpinModeAction
 from remedy.actions.live_restore import HoldLiveRestoreAction, ReleaseLiveRestoreAction
 from remedy.actions.networks import ConnectNetworkAction, CreateNetworkAction
@@ -18,6 +19,7 @@ from remedy.plan.model import (
     Action,
     ConnectNetwork,
     CreateNetwork,
+    ForgetFlows,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
@@ -58,6 +60,8 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return WriteRulesAction(action, context)
         case RemoveRules():
             return RemoveRulesAction(action, context)
+        case ForgetFlows():
+            return ForgetFlowsAction(action, context)
         case HoldLiveRestore():
             return HoldLiveRestoreAction(action, context)
         case ReleaseLiveRestore():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from remedy.actions.context import ActionContext
+from remedy.actions.pairs_of_today import pairs_of_today
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.writer import select_writer
@@ -38,16 +41,17 @@ class WriteRulesAction:
         self._backend = FirewallBackend(action.firewall_backend)
 
     def undo_data(self) -> dict[str, object]:
-        """The ruleset of the same name that remedy wrote before, if any."""
-        return _previous(self._context, self._action.ruleset)
+        """The ruleset of the same name that remedy wrote before, if any; and what it writes, where addresses decide."""
+        written = {"written": self._ruleset.model_dump(mode="json")} if self._action.ruleset.untracked else {}
+        return {**_previous(self._context, self._action.ruleset), **written}
 
     def is_applied(self) -> bool:
         """The host's rules are exactly the plan's."""
-        return rules_are_there(self._action.ruleset, self._backend)
+        return rules_are_there(self._ruleset, self._backend)
 
     def apply(self) -> None:
         """Raises CommandError and the other errors of the writer."""
-        put_rules(self._action.ruleset, self._backend, self._context)
+        put_rules(self._ruleset, self._backend, self._context)
 
     def revert(self, undo: dict[str, object]) -> None:
         """Write the previous ruleset, or remove ours."""
@@ -56,6 +60,11 @@ class WriteRulesAction:
             take_rules(self._action.ruleset, self._backend, self._context)
         else:
             put_rules(Ruleset.model_validate(previous), self._backend, self._context)
+
+    @cached_property
+    def _ruleset(self) -> Ruleset:
+        planned = self._action.ruleset
+        return planned.model_copy(update={"untracked": pairs_of_today(planned.untracked, self._context.engine)})
 
 
 class RemoveRulesAction:
@@ -82,7 +91,7 @@ class RemoveRulesAction:
         """Write the rules again."""
         previous = undo.get("previous")
         ruleset = self._action.ruleset if previous is None else Ruleset.model_validate(previous)
-        if ruleset.redirects:
+        if not ruleset.is_empty:
             put_rules(ruleset, self._backend, self._context)
 
 

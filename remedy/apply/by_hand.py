@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from remedy.actions.engine_state import save_command
 from remedy.apply.by_hand_haproxy import haproxy_by_hand
 from remedy.facts.model import FirewallBackend
 from remedy.firewall import names
-from remedy.firewall.iptables_rules import forward_chain_name, tables
+from remedy.firewall.forward_guard import can_guard
+from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_chain_name, tables
 from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.conntrack_settings import setting_path
@@ -24,6 +25,7 @@ from remedy.plan.model import (
     ConnectNetwork,
     CreateNetwork,
     FileContent,
+    ForgetFlows,
     HoldLiveRestore,
     ReleaseLiveRestore,
     RemoveRules,
@@ -57,6 +59,8 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _write(action.original, undo)
         case SwitchUserlandProxy():
             yield from _switch(action, undo)
+        case ForgetFlows():
+            return
         case ReleaseLiveRestore():
             return  # undoing the hold does all of it
         case WriteComposeOverride():
@@ -174,14 +178,21 @@ def _remove_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
 
 
 def _write_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
+    for family in sorted(ruleset.families) if ruleset.forward_guard and can_guard(backend) else ():
+        chain = forward_chain(ruleset, family, has_user_chain=True)
+        yield _restore("filter", family, (chain,), backend)
     if backend is not FirewallBackend.IPTABLES_LEGACY:
         yield f"echo {base64.b64encode(render(ruleset).encode()).decode()} | base64 -d | nft -f -"
         return
     for table in tables(ruleset):
-        lines = [f"*{table.name}", *(f":{chain.name} - [0:0]" for chain in table.chains)]
-        for chain in table.chains:
-            lines += [rule.text for rule in chain.rules]
-            lines.append(chain.jump.text.replace("-A ", "-I ", 1))
-        encoded = base64.b64encode("\n".join([*lines, "COMMIT", ""]).encode()).decode()
-        restore = save_command(backend, table.family).removesuffix("-save") + "-restore"
-        yield f"echo {encoded} | base64 -d | {restore} --noflush"
+        yield _restore(table.name, table.family, table.chains, backend)
+
+
+def _restore(table: str, family: Family, chains: Sequence[OwnChain], backend: FirewallBackend) -> str:
+    lines = [f"*{table}", *(f":{chain.name} - [0:0]" for chain in chains)]
+    for chain in chains:
+        lines += [rule.text for rule in chain.rules]
+        lines.append(chain.jump.text.replace("-A ", "-I ", 1))
+    encoded = base64.b64encode("\n".join([*lines, "COMMIT", ""]).encode()).decode()
+    restore = save_command(backend, family).removesuffix("-save") + "-restore"
+    return f"echo {encoded} | base64 -d | {restore} --noflush"

@@ -11,6 +11,7 @@ from remedy.apply.followers import belongs_to_run
 from remedy.apply.foreign_compose import edited_overrides
 from remedy.apply.foreign_haproxy import edited_configurations
 from remedy.apply.runs import Run
+from remedy.apply.written import as_written
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.writer import select_writer
@@ -31,7 +32,7 @@ from remedy.plan.model import (
 
 def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
     """What differs both from what the run left and from what was there before it, a line each."""
-    begun = [action for action, _ in run.to_undo()]
+    begun = [as_written(action, undo) for action, undo in run.to_undo()]
     found = [*_sysctls(begun), *_conntrack(begun)]
     if any(isinstance(action, SwitchUserlandProxy | HoldLiveRestore | ReleaseLiveRestore) for action in begun):
         # All actions of the plan: after half a rollback the file is what one that is reverted already has left.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from remedy.apply.lock import lock_is_held
 from remedy.apply.model import Drift, StatusReport
 from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
-from remedy.facts.model import FirewallBackend, HostFacts
-from remedy.firewall.ruleset import Redirect
+from remedy.apply.written import as_written
+from remedy.facts.model import Address, FirewallBackend, HostFacts
+from remedy.firewall.ruleset import Redirect, UntrackedPair
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
@@ -66,7 +67,8 @@ def _state(run: Run | None, settings: Settings) -> tuple[str, str]:
 
 
 def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
-    actions = run.plan.actions
+    undo = {action.id: data for action, data in run.to_undo()}
+    actions = tuple(as_written(action, undo.get(action.id, {})) for action in run.plan.actions)
     removed = {action.ruleset.name for action in actions if isinstance(action, RemoveRules)}
     switched = next((a for a in actions if isinstance(a, SwitchUserlandProxy)), None)
     for action in actions:
@@ -247,15 +249,18 @@ def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
             found=difference,
             next_step="remedy plan, remedy apply",
         )
+    owners = _owners(facts)
     for redirect in action.ruleset.redirects:
-        drift = _pinned(redirect, facts)
+        drift = _pinned(redirect, owners)
         if drift is not None:
             yield drift
+    for pair in action.ruleset.untracked:
+        yield from _moved_ends(pair, owners)
 
 
-def _pinned(redirect: Redirect, facts: HostFacts) -> Drift | None:
-    """A rule whose container is gone, or whose address belongs to another one now."""
-    owners = {
+def _owners(facts: HostFacts) -> dict[Address, str]:
+    """Which running container has which address."""
+    return {
         interface.ip: container.name
         for container in facts.containers
         if container.is_running
@@ -263,6 +268,25 @@ def _pinned(redirect: Redirect, facts: HostFacts) -> Drift | None:
         for interface in (endpoint.ipv4, endpoint.ipv6)
         if interface is not None
     }
+
+
+def _moved_ends(pair: UntrackedPair, owners: Mapping[Address, str]) -> Iterator[Drift]:
+    """An end of a pair whose container is gone, or whose address belongs to another one now."""
+    for address, name in ((pair.client_address, pair.client), (pair.server_address, pair.server)):
+        owner = owners.get(address)
+        if owner != name:
+            yield Drift(
+                what=f"the notrack rule of {pair.client} and {pair.server} names an address that {name} does not have",
+                where=f"{address} on {pair.network}",
+                expected=name,
+                found="no container" if owner is None else owner,
+                next_step="remedy plan, remedy apply: until then this pair is tracked"
+                + ("" if owner is None else f", and {owner} is not while it talks to the other end"),
+            )
+
+
+def _pinned(redirect: Redirect, owners: Mapping[Address, str]) -> Drift | None:
+    """A rule whose container is gone, or whose address belongs to another one now."""
     owner = owners.get(redirect.to_address)
     if owner == redirect.container:
         return None

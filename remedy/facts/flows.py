@@ -97,7 +97,7 @@ class Ends:
 def read_between(wanted: Collection[Ends]) -> Iterator[tuple[Ends, Question]]:
     """Read the flows between these ends, whoever began them: a dump of the table.
 
-    A connection that conntrack sees for the first time in its middle may count as the server's (nf_conntrack_tcp_loose).
+    A connection that conntrack first sees in its middle may count as the server's (nf_conntrack_tcp_loose).
     Raises OSError.
     """
     there = {(e.protocol, e.client.packed, e.server.packed, struct.pack("!H", e.port)): e for e in wanted}

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
+from typing import Literal
 
 from remedy.facts.model import Address, Protocol, Subnet
 from remedy.firewall import names
 from remedy.firewall.engine_rules import USER_CHAIN
 from remedy.firewall.iptables_save import quote
-from remedy.firewall.ruleset import Family, Redirect, Ruleset, RulesetName, UntrackedPair
+from remedy.firewall.ruleset import Redirect, Ruleset, RulesetName, UntrackedPair
+
+Family = Literal[4, 6]
 
 _LOOPBACK: dict[Family, Subnet] = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
 _LINK_LOCAL = ip_network("fe80::/10")

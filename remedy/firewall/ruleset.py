@@ -15,7 +15,6 @@ from remedy.facts.model import Address, Protocol, Subnet
 from remedy.frozen import Frozen
 
 RulesetName = Literal["hairpin", "bridging", "notrack"]
-Family = Literal[4, 6]
 
 
 class Redirect(Frozen):
@@ -47,7 +46,7 @@ class Redirect(Frozen):
     from_loopback: bool = False
 
     @property
-    def family(self) -> Family:
+    def family(self) -> Literal[4, 6]:
         """4 or 6, of the address that the connection is redirected to."""
         return 4 if self.to_address.version == 4 else 6
 
@@ -92,7 +91,7 @@ class UntrackedPair(Frozen):
     network: str
 
     @property
-    def family(self) -> Family:
+    def family(self) -> Literal[4, 6]:
         """4 or 6."""
         return 4 if self.server_address.version == 4 else 6
 
@@ -129,9 +128,9 @@ class Ruleset(Frozen):
         return not self.redirects and not self.untracked
 
     @property
-    def families(self) -> frozenset[Family]:
+    def families(self) -> frozenset[Literal[4, 6]]:
         """The address families that its rules are of."""
-        return frozenset(item.family for item in (*self.redirects, *self.untracked))
+        return frozenset({each.family for each in self.redirects} | {pair.family for pair in self.untracked})
 
     @model_validator(mode="after")
     def _claims_nothing_twice(self) -> Self:

@@ -8,7 +8,7 @@ from remedy.netfilter.packet import Packet
 from remedy.netfilter.passed_over import PassedOver
 from remedy.netfilter.rules import Accept, Hook, Masquerade, Notrack, Return
 from remedy.paths.routing import RouteTo
-from remedy.paths.verdict import Step
+from remedy.paths.verdict import Step, Verdict
 
 TAKES = {"tcp": "takes the connection", "udp": "takes the datagram", "sctp": "takes the association"}
 
@@ -28,6 +28,15 @@ def route_words(route: RouteTo, destination: Address) -> str:
     return f"route: {destination} {via}dev {route.interface}"
 
 
+# How a step begins in which a rule translates.
+_SOURCE, _DESTINATION = "the source ", "the destination becomes "
+
+
+def translations(verdict: Verdict) -> tuple[Step, ...]:
+    """The steps of a connection, there and back, in which a rule translated a packet."""
+    return tuple(step for step in (*verdict.steps, *verdict.back) if step.what.startswith((_SOURCE, _DESTINATION)))
+
+
 def hit_step(hook: Hook, hit: Hit, before: Packet, after: Packet) -> Step:
     """What a rule that matched made of a packet."""
     match hit.what:
@@ -36,11 +45,11 @@ def hit_step(hook: Hook, hit: Hit, before: Packet, after: Packet) -> Step:
         case Notrack():
             what = "keeps conntrack from seeing it"
         case Masquerade():
-            what = f"the source {before.flow.source} becomes {after.flow.source}"
+            what = f"{_SOURCE}{before.flow.source} becomes {after.flow.source}"
         case _ if after.flow.source != before.flow.source:
-            what = f"the source {before.flow.source} becomes {after.flow.source}"
+            what = f"{_SOURCE}{before.flow.source} becomes {after.flow.source}"
         case _:
-            what = f"the destination becomes {endpoint(after.flow.destination, after.flow.destination_port)}"
+            what = f"{_DESTINATION}{endpoint(after.flow.destination, after.flow.destination_port)}"
     return Step(where=place_of(hit.rule.place, hook), what=what, why=hit.rule.text)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from remedy.facts.model import Address, Subnet
-from remedy.firewall.ruleset import Ruleset
+from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.frozen import Frozen
 
 PLAN_FORMAT_VERSION = 1
@@ -75,7 +75,11 @@ class SetHairpinMode(ActionBase):
 
 
 class WriteRules(ActionBase):
-    """Write a ruleset in one transaction; undone by removing it (or writing `previous` again)."""
+    """Write a ruleset in one transaction; undone by removing it (or writing `previous` again).
+
+    Untracked pairs are written with the addresses that their containers have then: a network that an earlier action
+    of the same plan makes or joins gives them out only when it does.
+    """
 
     kind: Literal["write_rules"] = "write_rules"
     ruleset: Ruleset
@@ -89,6 +93,16 @@ class RemoveRules(ActionBase):
     kind: Literal["remove_rules"] = "remove_rules"
     ruleset: Ruleset
     firewall_backend: str
+
+
+class ForgetFlows(ActionBase):
+    """Delete the conntrack entries of flows that are not tracked any more. There is nothing to undo.
+
+    An entry is the kernel's own note: a connection that is tracked again gets a new one.
+    """
+
+    kind: Literal["forget_flows"] = "forget_flows"
+    pairs: tuple[UntrackedPair, ...]
 
 
 class FileContent(Frozen):
@@ -298,6 +312,7 @@ Action = Annotated[
     | SetHairpinMode
     | WriteRules
     | RemoveRules
+    | ForgetFlows
     | HoldLiveRestore
     | SwitchUserlandProxy
     | ReleaseLiveRestore

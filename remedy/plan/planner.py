@@ -16,6 +16,7 @@ from remedy.plan.conntrack import plan_conntrack
 from remedy.plan.hairpin import hairpin_actions, has_rules
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
+from remedy.plan.notrack import plan_notrack
 from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
 from remedy.plan.probes import known_probes, merged, port_probes
 from remedy.plan.redirects import engine_bridges, hairpin_ruleset
@@ -65,13 +66,19 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         bundles.append(own)
     sizing = plan_conntrack(spec, facts)
     refusals += sizing.refusals
+    actions = each_once(in_safe_order(facts, bundles, consumers))
+    notrack = plan_notrack(spec, facts, selected, ports, consumers, actions)
     # The table's size leads nobody elsewhere; room comes before what may fill it.
-    actions = (*sizing.actions, *each_once(in_safe_order(facts, bundles, consumers)))
+    actions = (*sizing.actions, *notrack.before, *actions, *notrack.after)
+    refusals += notrack.refusals
+    if notrack.after and not rewiring.actions and wants_proxy is None:
+        refusals += unread_refusals(facts)
     outlook = Outlook.of(facts, actions)
     moved = [None if is_probed(consumer, spec) else rewiring_of(consumer, actions) for consumer in consumers]
     paths = tuple(path_change(consumer, outlook, new) for consumer, new in zip(consumers, moved, strict=True))
     refusals += lost_consumers(spec, facts, consumers, paths)
-    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings, *sizing.warnings]
+    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings]
+    warnings += [*sizing.warnings, *notrack.warnings]
     if wants_proxy is False:
         warnings += proxy_off_warnings(facts, ports, paths, outlook)
     if wants_proxy is not None:
@@ -88,7 +95,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
         changes=bool(actions),
         actions=actions,
         paths=paths,
-        refusals=tuple(refusals),
+        refusals=tuple(dict.fromkeys(refusals)),
         warnings=tuple(warnings),
         probes=merged(known_probes(spec, staying), port_probes(ports, outlook)),
         confirm_within_seconds=_seconds(spec.policy.confirm_within),

@@ -118,6 +118,30 @@ UserNetwork = Annotated[
 ]
 
 
+class NotrackOptions(SpecModel):
+    """The notrack remedy in detail; `notrack: true` is {}."""
+
+    network: NetworkName | None = Field(
+        default=None, description="only pairs on this network; else on every network that both are on"
+    )
+
+
+def _notrack_form(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "switch"
+    return "NotrackOptions" if isinstance(value, dict | NotrackOptions) else None
+
+
+Notrack = Annotated[
+    Annotated[StrictBool, Tag("switch")] | Annotated[NotrackOptions, Tag("NotrackOptions")],
+    Discriminator(
+        _notrack_form,
+        custom_error_type="form",
+        custom_error_message="expected true, false or a mapping with the key network",
+    ),
+]
+
+
 def _not_in_this_version(value: object) -> object:
     if value is None or value is False:
         return value
@@ -139,7 +163,9 @@ class Remedies(SpecModel):
     user_network: UserNetwork | None = Field(
         default=None, description="the load balancer and the backends on one user-defined network, servers by name"
     )
-    notrack: NotYet = Field(default=None, description="not in this version")
+    notrack: Notrack | None = Field(
+        default=None, description="conntrack does not see what the load balancer and its backends say to each other"
+    )
     conntrack: ConntrackOptions | None = Field(
         default=None, description="how many connections the kernel can track, and for how long"
     )
@@ -150,6 +176,13 @@ class Remedies(SpecModel):
         if isinstance(self.hairpin, HairpinOptions):
             return self.hairpin
         return HairpinOptions() if self.hairpin else None
+
+    @property
+    def notrack_options(self) -> NotrackOptions | None:
+        """The notrack remedy's options, None when it is not wanted."""
+        if isinstance(self.notrack, NotrackOptions):
+            return self.notrack
+        return NotrackOptions() if self.notrack else None
 
     @property
     def user_network_options(self) -> UserNetworkOptions | None:
@@ -236,7 +269,7 @@ class Policy(SpecModel):
         description="roll back unless confirmed in time, such as 60s",
     )
     accept_pinned: StrictBool = Field(
-        default=False, description="accept rules that are pinned to container addresses (hairpin, no watcher)"
+        default=False, description="accept rules that are pinned to container addresses (hairpin, notrack; no watcher)"
     )
 
     @property

@@ -102,7 +102,7 @@ def test_what_is_no_plan_file_is_refused(tmp_path, content):
 
 def test_keys_of_later_versions_say_so():
     with pytest.raises(ValueError, match="not in this version"):
-        Spec.model_validate({"version": 1, "remedies": {"notrack": True}})
+        Spec.model_validate({"version": 1, "remedies": {"conntrack": True}})
 
 
 def test_the_proxy_going_on_and_hairpin_share_what_both_need(facts_of, plan_for):
