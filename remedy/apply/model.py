@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
 from remedy.paths.tracked import Tracked
+from remedy.paths.untracked import UntrackedTraffic
 
 RunOutcome = Literal[
     "running",
@@ -104,6 +105,7 @@ class StatusReport(Frozen):
     docker_proxy_connections: int
     userland_proxy: bool | None
     engine_version: str
+    untracked: tuple[UntrackedTraffic, ...] = ()
     next_step: str = ""
     conntrack: Tracked | None = None
 

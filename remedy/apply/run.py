@@ -31,6 +31,7 @@ from remedy.plan.model import Plan
 from remedy.verify.connect import Answer
 from remedy.verify.probes import Key, is_regression, probe_all, probe_until_as_before, reports
 from remedy.verify.rewiring import servers_out_of_reach
+from remedy.verify.untracked import pairs_out_of_reach
 
 EXIT_FAILED, EXIT_ROLLED_BACK, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 3, 4, 130
 
@@ -134,6 +135,10 @@ def _verify(run: _Run) -> dict[Key, Answer | None]:
     if unreached:
         run.journal.write("verification-failed", lost=list(unreached))
         raise VerificationFailedError("haproxy does not reach its servers by name", why="; ".join(unreached[:4]))
+    silent = pairs_out_of_reach(run.plan.actions, facts)
+    if silent:
+        run.journal.write("verification-failed", lost=list(silent))
+        raise VerificationFailedError("untracked pairs do not reach each other", why="; ".join(silent[:4]))
     lost = [key for key, before in run.baseline.items() if is_regression(before, answers.get(key))]
     if lost:
         shown = "; ".join(f"{who} -> {to}: {_detail(answers.get((who, to)))}" for who, to in lost[:4])

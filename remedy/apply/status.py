@@ -14,6 +14,7 @@ from remedy.firewall.ruleset import Redirect, UntrackedPair
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
+from remedy.paths.untracked import untracked_traffic
 from remedy.plan.conntrack.sizing import current_value
 from remedy.plan.model import (
     Action,
@@ -49,6 +50,7 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         docker_proxy_connections=connections_by_proxy(facts),
         userland_proxy=facts.engine.userland_proxy,
         engine_version=facts.engine.version,
+        untracked=untracked_traffic(facts),
         next_step=next_step,
         conntrack=tracked(facts),
     )

@@ -13,7 +13,7 @@ from remedy.errors import PermissionNeededError
 app = command_app()
 
 EXAMPLES = """
-remedy verify                              # 0 all work, 2 one does not
+remedy verify                              # 0 all work, 2 one does not, or an untracked pair is tracked
 remedy verify --format json | jq '.probes[] | select(.after == false)'
 """
 
@@ -23,10 +23,12 @@ def verify(context: typer.Context) -> None:
     """Try the probes now.
 
     Opens the connections that remedy.yaml names and those that remedy finds by itself, each from where its
-    consumer is, and shows how full the conntrack table is, and by whom. Changes nothing.
+    consumer is, and shows how full the conntrack table is, and by whom; where notrack is in place, also
+    what it has of those pairs. Changes nothing.
     """
     from remedy.paths.tracked import tracked
     from remedy.verify.run import verify as try_probes
+    from remedy.verify.untracked import traffic_now
 
     session = Session(context)
     session.must_work_on_this_host("verify")
@@ -40,8 +42,10 @@ def verify(context: typer.Context) -> None:
     facts = session.facts()
     table = tracked(facts)
     probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(facts, spec)]
-    session.show("probes", {"probes": probes, "conntrack": None if table is None else table.model_dump(mode="json")})
-    if any(not probe_works(probe) for probe in probes):
+    untracked = [pair.model_dump(mode="json") for pair in traffic_now(facts)]
+    shown = None if table is None else table.model_dump(mode="json")
+    session.show("probes", {"probes": probes, "conntrack": shown, "untracked": untracked})
+    if any(not probe_works(probe) for probe in probes) or any(pair["entries"] for pair in untracked):
         raise typer.Exit(2)
 
 

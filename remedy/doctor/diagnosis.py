@@ -17,6 +17,7 @@ from remedy.doctor.proxied import proxied_connections
 from remedy.doctor.proxy_cost import proxy_cost
 from remedy.doctor.settings import settings
 from remedy.doctor.tracking import is_nearly_full, tracking
+from remedy.doctor.untracked import untracked
 from remedy.facts.model import HostFacts
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
@@ -28,6 +29,7 @@ Examination = Callable[[Patient], Iterator[Finding]]
 EXAMINATIONS: tuple[Examination, ...] = (
     proxied_connections,
     tracking,
+    untracked,
     proxy_cost,
     inside,
     neighbours,

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from remedy.cli.views import untracked
 from remedy.cli.views.layout import Cell, Page, count
 from remedy.cli.views.tracking import show_tracked
 
@@ -33,6 +34,7 @@ def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:
         page.line((f"{failed} of {count(len(probes), 'connection')} failed.", "bold red"))
     else:
         page.line((f"All {count(len(probes), 'connection')} work.", "bold green"))
+    untracked.show(page, described.get("untracked", []))
 
 
 def row(probe: dict[str, Any]) -> list[Cell]:

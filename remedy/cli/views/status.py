@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from remedy.cli.views import untracked
 from remedy.cli.views.layout import Page, count, moment
 from remedy.cli.views.tracking import show_tracked
 
@@ -32,6 +33,7 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
     show_tracked(page, status["conntrack"])
+    untracked.show(page, status.get("untracked", []))
     if status["state"] == "applied" and not status["drift"]:
         page.line("No drift.")
     _show_drift(page, status["drift"])

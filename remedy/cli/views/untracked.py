@@ -1,0 +1,23 @@
+"""Untracked pairs as a person reads them: in one line while they are what they should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remedy.cli.views.layout import Page, count
+
+
+def show(page: Page, pairs: list[dict[str, Any]]) -> None:
+    """Write how many pairs there are, what they say to each other, and what conntrack has of it."""
+    if not pairs:
+        return
+    entries = sum(pair["entries"] for pair in pairs)
+    connections = sum(pair["connections"] for pair in pairs)
+    page.line(
+        f"notrack: {count(len(pairs), 'pair')}, {count(connections, 'connection')}, ",
+        (count(entries, "conntrack entry", "conntrack entries"), "bold yellow" if entries else "green"),
+    )
+    for pair in pairs if entries else ():
+        if pair["entries"]:
+            client = pair["client"] or pair["client_address"]
+            page.line(f"{client} → {pair['server'] or 'nobody'} {pair['to']}  {pair['entries']}", indent=2)

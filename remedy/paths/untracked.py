@@ -1,0 +1,67 @@
+"""Whether untracked pairs really are: their connections now, beside the conntrack entries that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from remedy.facts.model import Address, HostFacts, Protocol
+from remedy.firewall.untracked_pairs import Key, present_pairs
+from remedy.frozen import Frozen
+from remedy.paths.published import container_by_address
+from remedy.spec.models import HostPort
+
+
+class UntrackedTraffic(Frozen):
+    """One pair of remedy's rules. connections: the client's TCP connections to it, those in TIME-WAIT included.
+
+    client and server: who has these addresses now; None when nobody has.
+    """
+
+    client: str | None
+    server: str | None
+    client_address: Address
+    to: str
+    connections: int
+    entries: int
+
+
+def untracked_traffic(facts: HostFacts, entries: Mapping[Key, int] | None = None) -> tuple[UntrackedTraffic, ...]:
+    """Each pair that the host's rules keep from conntrack. entries: counted by the kernel now; else those of the facts.
+
+    The facts have the entries of published ports' containers and of haproxy's servers, and the same connections.
+    """
+    owners = container_by_address(facts)
+    counted = _entries_of(facts) if entries is None else entries
+    found = []
+    for key in present_pairs(facts.firewall):
+        protocol, client, server, port = key
+        ends = [owners.get(address) for address in (client, server)]
+        names = [None if container is None else container.name for container in ends]
+        found.append(
+            UntrackedTraffic(
+                client=names[0],
+                server=names[1],
+                client_address=client,
+                to=str(HostPort(address=server, port=port, protocol=Protocol(protocol))),
+                connections=_connections(facts, client, server, port) if protocol == Protocol.TCP else 0,
+                entries=counted.get(key, 0),
+            )
+        )
+    return tuple(found)
+
+
+def _connections(facts: HostFacts, client: Address, server: Address, port: int) -> int:
+    return sum(
+        connection.count
+        for space in facts.namespaces
+        for connection in (() if space.is_host else space.connections)
+        if (connection.local_address, connection.remote_address, connection.remote_port) == (client, server, port)
+    )
+
+
+def _entries_of(facts: HostFacts) -> dict[Key, int]:
+    found: dict[Key, int] = {}
+    for entry in facts.conntrack.entries:
+        key = (entry.protocol, entry.source, entry.destination, entry.destination_port or 0)
+        found[key] = found.get(key, 0) + entry.count
+    return found
