@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from conftest import LabHost
@@ -24,7 +23,6 @@ from remedy.verify.connect import connect
 
 pytestmark = pytest.mark.lab
 
-HOSTS = [("28.5", "nft"), ("20.10", "legacy")]
 BALANCER, NETWORK = "dev1-haproxy-1", "remedy-lb"
 API = ("dev1-api-1", "dev1-api-2", "dev1-api-3")
 CONNECTIONS = int(os.environ.get("NOTRACK_CONNECTIONS", "10000"))
@@ -39,27 +37,13 @@ CONFIG = "/srv/dev1/haproxy.cfg"
 SWITCHES = [f"net.bridge.bridge-nf-call-{name}" for name in ("iptables", "ip6tables")]
 
 
-@pytest.fixture(scope="module", params=HOSTS, ids="-".join)
-def operator(request: pytest.FixtureRequest, module_lab_host: LabHost) -> Operator:
-    """A host whose haproxy makes a connection for every request, and whose bridges call netfilter."""
-    engine, firewall = request.param
-    host = module_lab_host(engine, firewall)
+def operator_of(host: Host) -> Operator:
+    """Of a host whose haproxy makes a connection for every request, and whose bridges call netfilter."""
     host.run(["sysctl", "-q", "-w", *(f"{switch}=1" for switch in SWITCHES)])
     text = host.read_file(CONFIG).decode()
     host.write_file(CONFIG, text.replace("    mode http\n", "    mode http\n    option httpclose\n", 1))
     host.run(["docker", "kill", "-s", "USR2", BALANCER])
-    operator = Operator(host, SPEC)
-    operator.wait_for_traffic({"traffic": {}})
-    return operator
-
-
-@pytest.fixture
-def applied(operator: Operator) -> Iterator[Operator]:
-    before = host_state(operator.host)
-    operator.remedy("apply", "--yes", check=True)
-    yield operator
-    operator.remedy("rollback", "--yes", check=True)
-    assert differences(before, host_state(operator.host)) == []
+    return Operator(host, SPEC)
 
 
 def facts_of(host: Host) -> HostFacts:
@@ -100,93 +84,89 @@ def load(host: Host, connections: int) -> None:
         assert "Non-2xx" not in done.stdout, done.stdout
 
 
-def test_haproxys_connections_leave_no_entry_and_everybody_else_is_served(applied: Operator) -> None:
-    host = applied.host
-    keys = pairs(host)
-    assert len(keys) == len(API)
+def addresses(host: Host) -> dict[str, Address]:
+    """Who has which address on the network."""
+    ends = [(c.name, e) for c in facts_of(host).containers for e in c.endpoints if e.network_name == NETWORK]
+    return {name: end.ipv4.ip for name, end in ends if end.ipv4 is not None}
 
+
+def check_untracked(operator: Operator) -> None:
+    """No entry of haproxy's connections, others' are tracked, and published ports are served from outside."""
+    host = operator.host
+    keys, own = pairs(host), addresses(host)
+    assert {(client, server) for _, client, server, _ in keys} == {(own[BALANCER], own[name]) for name in API}
     load(host, CONNECTIONS)
-
     assert entries(host, keys) == {}
-    told = applied.json("verify")
-    assert [probe for probe in told["probes"] if probe["before"] is False] == []
-    assert [(pair["client"], pair["entries"]) for pair in told["untracked"]] == [(BALANCER, 0)] * len(API)
-    assert {pair["server"] for pair in told["untracked"]} == set(API)
-    status = applied.json("status")
-    assert status["drift"] == []
-    assert [pair["entries"] for pair in status["untracked"]] == [0] * len(API)
-    assert sum(pair["connections"] for pair in status["untracked"]) > 0
-    assert applied.json("plan")["actions"] == []
-    # Published ports from outside, by DNAT, to the very same servers.
     for port in (5001, 5002, 5003, 8080):
-        answer = host.external.run(["curl", "-s", "-m", "3", f"http://{host.address}:{port}/"]).stdout
-        assert "src=" in answer
-    # Another container to the same server is not that pair.
-    server = keys[0][2]
-    other = next(key[2] for key in keys if key[2] != server)
-    name = next(pair["server"] for pair in told["untracked"] if pair["to"].startswith(f"{other}:"))
-    pid = host.container_pid(name)
-    assert run_in_network_namespace(pid, lambda: connect(HostPort(address=server, port=8080), "/")).worked
-    assert entries(host, (("tcp", other, server, 8080),)) == {server: 1}
-    path = applied.json("path", BALANCER, f"{server}:8080")
-    assert (path["reachable"], path["via"], path["conntrack_entries"]) == (True, "direct", 0)
-    assert "keeps conntrack from seeing it" in json.dumps(path["steps"])
+        assert "src=" in host.external.run(["curl", "-s", "-m", "3", f"http://{host.address}:{port}/"]).stdout
+    # A neighbour of that server is not that pair.
+    to = HostPort(address=own[API[0]], port=8080)
+    pid = host.container_pid(API[1])
+    assert run_in_network_namespace(pid, lambda: connect(to, "/")).worked
+    assert entries(host, (("tcp", own[API[1]], own[API[0]], 8080),)) == {own[API[0]]: 1}
 
 
-def test_entries_from_before_are_deleted_alone_and_an_open_connection_lives_on(operator: Operator) -> None:
+def test_rewired_and_untracked_by_one_plan_and_put_back(lab_host: LabHost) -> None:
+    operator = operator_of(lab_host("28.5", "nft"))
     host = operator.host
     before = host_state(host)
-    two = SPEC.replace(", notrack: true", "")
-    host.write_file("/root/operator/two.yaml", two)
-    operator.remedy("apply", "-c", "two.yaml", "--yes", check=True)
-    load(host, 200)
-    facts = facts_of(host)
-    address = {c.name: e.ipv4.ip for c in facts.containers for e in c.endpoints if e.network_name == NETWORK and e.ipv4}
-    keys = tuple(("tcp", address[BALANCER], address[name], 8080) for name in API)
-    assert sum(entries(host, keys).values()) > 0
-    foreign = ("tcp", address[API[1]], address[API[0]], 8080)
-    pid = host.container_pid(API[1])
-    assert run_in_network_namespace(pid, lambda: connect(HostPort(address=address[API[0]], port=8080), "/")).worked
-
     operator.remedy("apply", "--yes", check=True)
 
-    assert entries(host, keys) == {}
-    assert entries(host, (foreign,)) == {address[API[0]]: 1}
-    operator.remedy("rollback", "--yes", check=True)
+    check_untracked(operator)
+
+    told = operator.json("verify")
+    assert [probe for probe in told["probes"] if probe["before"] is False] == []
+    assert {(pair["client"], pair["server"]) for pair in told["untracked"]} == {(BALANCER, name) for name in API}
+    assert [pair["entries"] for pair in told["untracked"]] == [0] * len(API)
+    status = operator.json("status")
+    assert status["drift"] == []
+    assert sum(pair["connections"] for pair in status["untracked"]) > 0
+    assert operator.json("plan")["actions"] == []
+    path = operator.json("path", BALANCER, f"{addresses(host)[API[0]]}:8080")
+    assert (path["reachable"], path["via"], path["conntrack_entries"]) == (True, "direct", 0)
+    assert "keeps conntrack from seeing it" in json.dumps(path["steps"])
     operator.remedy("rollback", "--yes", check=True)
     assert differences(before, host_state(host)) == []
 
 
-def test_what_nat_needs_is_refused_and_what_no_bridge_shows_is_not_written(operator: Operator) -> None:
+def test_a_network_first_then_its_pairs_with_a_kill_in_between(lab_host: LabHost) -> None:
+    operator = operator_of(lab_host("20.10", "legacy"))
     host = operator.host
     host.write_file("/root/operator/alone.yaml", SPEC.replace("user_network: remedy-lb, ", ""))
+    host.write_file("/root/operator/network.yaml", SPEC.replace(", notrack: true", ""))
+    before = host_state(host)
     refused = operator.remedy("apply", "-c", "alone.yaml", "--yes")
     assert refused.status == 7
     assert "docker-proxy" in refused.stderr
     assert "user_network" in refused.stderr
 
+    operator.remedy("apply", "-c", "network.yaml", "--yes", check=True)
+    load(host, 200)
+    own = addresses(host)
+    keys = tuple(("tcp", own[BALANCER], own[name], 8080) for name in API)
+    assert sum(entries(host, keys).values()) > 0
+    neighbour = ("tcp", own[API[2]], own[API[1]], 8080)
+    pid = host.container_pid(API[2])
+    assert run_in_network_namespace(pid, lambda: connect(HostPort(address=own[API[1]], port=8080), "/")).worked
+
     host.run(["sysctl", "-q", "-w", *(f"{switch}=0" for switch in SWITCHES)])
-    try:
-        plan = operator.json("plan")
-        assert "write_rules" not in [action["kind"] for action in plan["actions"]]
-        assert "notrack-not-needed" in [warning["code"] for warning in plan["warnings"]]
-    finally:
-        host.run(["sysctl", "-q", "-w", *(f"{switch}=1" for switch in SWITCHES)])
+    plan = operator.json("plan")
+    assert plan["actions"] == []
+    assert "notrack-not-needed" in [warning["code"] for warning in plan["warnings"]]
+    host.run(["sysctl", "-q", "-w", *(f"{switch}=1" for switch in SWITCHES)])
 
-
-def test_a_kill_at_any_record_is_recovered_from(operator: Operator) -> None:
-    host = operator.host
-    before = host_state(host)
-    for record in ("intent notrack_rules", "done notrack_rules", "intent forget_flows"):
-        running = operator.apply_until(record)
-        running.kill()
-        running.wait()
-        operator.remedy("rollback", "--yes", check=True)
-        assert differences(before, host_state(host)) == []
-    operator.remedy("apply", "--yes", check=True)
-    runs = operator.start("rollback", "--yes")
-    operator.wait_for("reverting notrack_rules", running=runs)
-    runs.kill()
-    runs.wait()
+    networked = host_state(host)
+    running = operator.apply_until("intent forget_flows")
+    running.kill()
+    running.wait()
     operator.remedy("rollback", "--yes", check=True)
+    assert differences(networked, host_state(host)) == []
+
+    operator.remedy("apply", "--yes", check=True)
+    # Deleted one by one: the neighbour's stays.
+    assert entries(host, keys) == {}
+    assert entries(host, (neighbour,)) == {own[API[1]]: 1}
+    check_untracked(operator)
+    for _ in range(2):
+        operator.remedy("rollback", "--yes", check=True)
     assert differences(before, host_state(host)) == []
