@@ -150,5 +150,8 @@ def _no_help(balancer: str | None, is_proxied: bool) -> str:
 
 
 def _not_yet() -> tuple[Remedy, ...]:
-    reason = ("Not in this version of remedy.",)
-    return (Remedy("notrack", "true", False, reason),)
+    pinned = (
+        "For a load balancer and backends that are neighbours (user_network). Left out because its rules are pinned to "
+        "the containers' present addresses: add accept_pinned: true with it.",
+    )
+    return (Remedy("notrack", "true", False, pinned),)

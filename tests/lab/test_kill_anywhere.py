@@ -36,6 +36,9 @@ backends: [{containers: [dev1-api-1, dev1-api-2, dev1-api-3], port: 8080}]
 remedies: {hairpin: {loopback: true}}
 policy: {accept_pinned: true}
 """
+NOTRACK = HAIRPIN.replace("{hairpin: {loopback: true}}", "{user_network: remedy-lb, notrack: true}")
+# On which the untracked pairs are tried besides: one commit for each table, in this process.
+RULES = [*((firewall, HAIRPIN) for firewall in FIREWALLS), ("legacy", NOTRACK), *([("nft", NOTRACK)] if KILLS else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ def test_after_a_kill_of_the_proxy_change_rollback_restores_the_identical_host(
     survive_all(lab_host, engine, firewall, None, KILLS_PER_HOST)
 
 
-@pytest.mark.parametrize("firewall", FIREWALLS)
-def test_after_a_kill_of_the_hairpin_change_rollback_restores_the_identical_host(
-    lab_host: LabHost, firewall: str
+@pytest.mark.parametrize(("firewall", "spec"), RULES, ids=lambda value: "notrack" if value == NOTRACK else None)
+def test_after_a_kill_of_a_change_of_rules_rollback_restores_the_identical_host(
+    lab_host: LabHost, firewall: str, spec: str
 ) -> None:
-    survive_all(lab_host, ENGINES[-1], firewall, HAIRPIN, max(2, KILLS_PER_HOST // 2))
+    survive_all(lab_host, ENGINES[-1], firewall, spec, max(2, KILLS_PER_HOST // 2))
 
 
 def survive_all(lab_host: LabHost, engine: str, firewall: str, spec: str | None, kills: int) -> None:

@@ -23,6 +23,7 @@ from remedy.cli.app import COMMANDS
 from remedy.cli.context import Session
 from remedy.cli.main import run
 from remedy.cli.options import GlobalOptions
+from remedy.paths.untracked import UntrackedTraffic
 from remedy.plan.model import Plan
 
 Golden = Callable[[str, str], None]
@@ -37,6 +38,7 @@ class Host:
         self.status: Any = samples.status_report()
         self.steps: tuple[str, ...] = ("restart the engine with the userland proxy on",)
         self.probes: tuple[Any, ...] = ()
+        self.untracked: tuple[UntrackedTraffic, ...] = ()
         self.calls: list[tuple[Any, ...]] = []
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(Session, "plan", lambda _session: self._answer(self.plan))
@@ -57,6 +59,7 @@ class Host:
         self._module("remedy.apply.history", history_report=lambda _settings: samples.history_report())
         self._module("remedy.verify.run", verify=lambda *_: self.probes)
         self._module("remedy.paths.tracked", tracked=lambda _facts: samples.tracked())
+        self._module("remedy.verify.untracked", traffic_now=lambda _facts: self.untracked)
 
     def _module(self, name: str, **contents: Any) -> None:
         module = types.ModuleType(name)
@@ -372,6 +375,19 @@ def test_verify_is_2_when_a_probe_fails(probes: tuple[Any, ...], code: int, host
     host.probes = probes
     assert run(["verify"]) == code
     assert run(["verify", "--format", "json"]) == code
+
+
+@pytest.mark.parametrize(("entries", "code"), [(0, 0), (7, 2)])
+def test_verify_tells_whether_conntrack_sees_untracked_pairs(
+    entries: int, code: int, host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.probes = (samples.probe("a:1", True, None),)
+    values = {"client": "lb", "server": "api", "client_address": "10.5.0.2", "to": "10.5.0.3:8080", "connections": 9}
+    host.untracked = (UntrackedTraffic.model_validate({**values, "entries": entries}),)
+    assert run(["verify"]) == code
+    told = capsys.readouterr().out
+    assert "notrack: 1 pair, 9 connections, " in told
+    assert ("lb → api 10.5.0.3:8080  7" in told) == bool(entries)
 
 
 def test_history_is_shown(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
