@@ -108,9 +108,8 @@ class Connection:
 
     def state_of_reply(self, flow: Flow) -> CtState:
         """What conntrack says of the first answer."""
-        if self.is_untracked:
-            return CtState.NEW  # until a NOTRACK rule of its own meets it
-        if self.is_tracked and flow == self.translated.reversed():
+        if self.is_tracked and not self.is_untracked and flow == self.translated.reversed():
             return CtState.ESTABLISHED
-        # An answer whose question conntrack never saw: a TCP SYN-ACK is invalid, a datagram begins a flow of its own.
+        # An answer whose question conntrack never saw, unless a NOTRACK rule of its own meets it: a TCP SYN-ACK is
+        # invalid, a datagram begins a flow of its own.
         return CtState.INVALID if self.protocol == "tcp" else CtState.NEW
