@@ -156,7 +156,8 @@ def _write(spec: Spec, facts: HostFacts, survey: _Survey, consumers: Sequence[Co
     by_family = [[p for p in survey.bridged_past if p.family == family] for family in (4, 6)]
     warnings = [told.not_needed(pairs) for pairs in by_family if pairs]
     if not survey.pairs:
-        return Untracking(before=_removal(facts, "what stays on a bridge is not tracked"), warnings=tuple(warnings))
+        reason = "what stays on a bridge is not tracked" if warnings else "no backend of the spec runs"
+        return Untracking(before=_removal(facts, reason), warnings=tuple(warnings))
     ruleset, dropped = _with_accepts_where_needed(survey)
     if ruleset is None:
         return Untracking(refusals=tuple(dropped), warnings=tuple(warnings))
