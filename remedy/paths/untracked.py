@@ -12,7 +12,7 @@ from remedy.spec.models import HostPort
 
 
 class UntrackedTraffic(Frozen):
-    """One pair of remedy's rules. connections: the client's TCP connections to it, those in TIME-WAIT included.
+    """One pair of remedy's rules. connections: TCP connections between the two, those that ended a minute ago included.
 
     client and server: who has these addresses now; None when nobody has.
     """
@@ -51,12 +51,15 @@ def untracked_traffic(facts: HostFacts, entries: Mapping[Key, int] | None = None
 
 
 def _connections(facts: HostFacts, client: Address, server: Address, port: int) -> int:
-    return sum(
-        connection.count
-        for space in facts.namespaces
-        for connection in (() if space.is_host else space.connections)
-        if (connection.local_address, connection.remote_address, connection.remote_port) == (client, server, port)
-    )
+    total = 0
+    for space in facts.namespaces:
+        for one in () if space.is_host else space.connections:
+            is_clients = (one.local_address, one.remote_address, one.remote_port) == (client, server, port)
+            is_servers = (one.local_address, one.local_port, one.remote_address) == (server, port, client)
+            # Both ends have an open one; a closed one is with the end that closed it first.
+            if is_clients or (is_servers and one.state == "TIME-WAIT"):
+                total += one.count
+    return total
 
 
 def _entries_of(facts: HostFacts) -> dict[Key, int]:
