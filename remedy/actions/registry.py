@@ -56,12 +56,8 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return SysctlsAction(action, context)
         case SetHairpinMode():
             return HairpinModeAction(action, context)
-        case WriteRules():
-            return WriteRulesAction(action, context)
-        case RemoveRules():
-            return RemoveRulesAction(action, context)
-        case ForgetFlows():
-            return ForgetFlowsAction(action, context)
+        case WriteRules() | RemoveRules() | ForgetFlows():
+            return _of_firewall(action, context)
         case HoldLiveRestore():
             return HoldLiveRestoreAction(action, context)
         case ReleaseLiveRestore():
@@ -78,3 +74,13 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return ComposeOverrideAction(action, context)
         case SizeConntrack():
             return ConntrackSizeAction(action, context)
+
+
+def _of_firewall(action: WriteRules | RemoveRules | ForgetFlows, context: ActionContext) -> Executor:
+    match action:
+        case WriteRules():
+            return WriteRulesAction(action, context)
+        case RemoveRules():
+            return RemoveRulesAction(action, context)
+        case ForgetFlows():
+            return ForgetFlowsAction(action, context)

@@ -196,14 +196,6 @@ def _kernel_flow(groups: Sequence[bytes], state: int | None) -> tuple[KernelFlow
     return KernelFlow(*ends, state, seen_reply), (source_port, reply_destination_port)
 
 
-def original_tuples(datagram: bytes) -> Iterator[tuple[bytes, bytes, int, bytes, bytes]]:
-    """Give what each flow's first packet had: source, destination, protocol, source port, destination port."""
-    for pattern in _TUPLES:
-        for match in pattern.finditer(datagram):
-            source, destination, protocol, source_port, destination_port = match.groups()[:5]
-            yield source, destination, protocol[0], source_port, destination_port
-
-
 def _is_wanted(entry: ConntrackEntry, interest: Interest) -> bool:
     asked = (entry.destination, entry.destination_port or 0)
     answers = (entry.reply_source, entry.reply_source_port or 0)
@@ -272,6 +264,17 @@ def _tuple_pattern(kind: int, address_bytes: int, protocol: bytes, destination_p
             b"(?:" + _attribute(6, 3) + b"....)?",
         )
     )
+
+
+_ORIGINAL_TUPLES = tuple(re.compile(_tuple_pattern(1, size, b"(.)", b".."), re.DOTALL) for size in (4, 16))
+
+
+def original_tuples(datagram: bytes) -> Iterator[tuple[bytes, bytes, int, bytes, bytes]]:
+    """Give what each flow's first packet had: source, destination, protocol, source port, destination port."""
+    for pattern in _ORIGINAL_TUPLES:
+        for match in pattern.finditer(datagram):
+            source, destination, protocol, source_port, destination_port = match.groups()
+            yield source, destination, protocol[0], source_port, destination_port
 
 
 @cache

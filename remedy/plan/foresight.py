@@ -78,10 +78,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return with_members(facts, action.network, {m.container_id: m.aliases for m in action.members})
         case SizeConntrack():
             return with_conntrack_size(facts, action)
-        case ForgetFlows():
-            return facts  # what was seen of traffic stays as it was seen
-        case WriteComposeOverride():
-            return facts  # it bears on containers that are yet to be made
+        case ForgetFlows() | WriteComposeOverride():
+            return facts  # seen traffic stays as it was seen; an override bears on containers that are yet to be made
 
 
 def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:

@@ -15,7 +15,6 @@ from pydantic import (
     Field,
     StrictBool,
     Tag,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -140,15 +139,6 @@ Notrack = Annotated[
         custom_error_message="expected true, false or a mapping with the key network",
     ),
 ]
-
-
-def _not_in_this_version(value: object) -> object:
-    if value is None or value is False:
-        return value
-    raise ValueError("not in this version of remedy: leave the key out")
-
-
-NotYet = Annotated[object, AfterValidator(_not_in_this_version), WithJsonSchema({"enum": [None, False]})]
 
 
 class Remedies(SpecModel):

@@ -65,11 +65,11 @@ def _propose_ways(facts: HostFacts, judge: Judge) -> Proposal:
     if not verdict.objections:
         alone = judge(_with(bare, {"userland_proxy": False}, Policy(restart_engine=True))).changes
         remedies = (network, _proxy_taken(facts, verdict, alone), Remedy("hairpin", "true", False, (_NOT_NEEDED,)))
-        return Proposal(facts, without_proxy, balancer, groups, (*remedies, *_not_yet()), ())
+        return Proposal(facts, without_proxy, balancer, groups, (*remedies, *_left_to_the_operator()), ())
     proxy = Remedy("userland_proxy", "false", False, why_not(verdict.objections))
     hairpin, spec = _hairpin_or_not(base, balancer, network, judge)
     acceptable = tuple(o.accepted_by for o in verdict.objections if o.accepted_by)[:MAX_OBJECTIONS]
-    return Proposal(facts, spec, balancer, groups, (network, proxy, hairpin, *_not_yet()), acceptable)
+    return Proposal(facts, spec, balancer, groups, (network, proxy, hairpin, *_left_to_the_operator()), acceptable)
 
 
 def _hairpin_or_not(base: Spec, balancer: LoadBalancerFound, network: Remedy, judge: Judge) -> tuple[Remedy, Spec]:
@@ -149,7 +149,7 @@ def _no_help(balancer: str | None, is_proxied: bool) -> str:
     return f"Would not help: {who} comes from another network, where rules cannot lead around docker-proxy."
 
 
-def _not_yet() -> tuple[Remedy, ...]:
+def _left_to_the_operator() -> tuple[Remedy, ...]:
     pinned = (
         "For a load balancer and backends that are neighbours (user_network). Left out because its rules are pinned to "
         "the containers' present addresses: add accept_pinned: true with it.",

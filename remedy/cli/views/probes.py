@@ -24,6 +24,7 @@ def show(console: Console, described: dict[str, Any]) -> None:
     if described.get("conntrack") is not None:
         page.blank()
         show_tracked(page, described["conntrack"])
+    untracked.show(page, described.get("untracked", []))
 
 
 def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:
@@ -34,7 +35,6 @@ def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:
         page.line((f"{failed} of {count(len(probes), 'connection')} failed.", "bold red"))
     else:
         page.line((f"All {count(len(probes), 'connection')} work.", "bold green"))
-    untracked.show(page, described.get("untracked", []))
 
 
 def row(probe: dict[str, Any]) -> list[Cell]:

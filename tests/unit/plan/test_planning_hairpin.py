@@ -8,7 +8,6 @@ from remedy.errors import InputError, SpecError
 from remedy.facts.model import Unread
 from remedy.plan.basis import basis_of, changed_items
 from remedy.plan.plan_file import load_plan, save_plan
-from remedy.spec.models import Spec
 
 BACKENDS = [{"containers": ["dev1-api-1", "dev1-api-2", "dev1-api-3"], "port": 8080}]
 
@@ -98,11 +97,6 @@ def test_what_is_no_plan_file_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(InputError):
         load_plan(path)
-
-
-def test_keys_of_later_versions_say_so():
-    with pytest.raises(ValueError, match="not in this version"):
-        Spec.model_validate({"version": 1, "remedies": {"conntrack": True}})
 
 
 def test_the_proxy_going_on_and_hairpin_share_what_both_need(facts_of, plan_for):

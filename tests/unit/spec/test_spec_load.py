@@ -104,10 +104,6 @@ FAULTS = {
         "version: 1\nremedies: {hairpin: {loopbak: true}}\n",
         [(2, 22, "remedies.hairpin.loopbak", "unknown key", "loopback")],
     ),
-    "remedy of a later version": (
-        "version: 1\nremedies: {conntrack: true}\n",
-        [(2, 23, "remedies.conntrack", "not in this version", None)],
-    ),
     "notrack of no form": (
         "version: 1\nremedies: {notrack: maybe}\n",
         [(2, 21, "remedies.notrack", "expected true, false or a mapping with the key network", None)],
