@@ -9,7 +9,7 @@ from remedy.apply.model import Drift, StatusReport
 from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
 from remedy.facts.model import FirewallBackend, HostFacts
-from remedy.firewall.ruleset import Redirect
+from remedy.firewall.ruleset import Redirect, Ruleset
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
@@ -68,10 +68,11 @@ def _state(run: Run | None, settings: Settings) -> tuple[str, str]:
 def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
     actions = run.plan.actions
     removed = {action.ruleset.name for action in actions if isinstance(action, RemoveRules)}
+    owned = run.owned_rules
     switched = next((a for a in actions if isinstance(a, SwitchUserlandProxy)), None)
     for action in actions:
         if isinstance(action, WriteRulesPlan) and action.ruleset.name not in removed:
-            yield from _rules(action, facts)
+            yield from _rules(action, owned.get(action.ruleset.name), facts)
         elif isinstance(action, SetSysctls):
             yield from _sysctls(action, facts)
         elif isinstance(action, SizeConntrack):
@@ -237,9 +238,11 @@ def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:
             )
 
 
-def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
+def _rules(action: WriteRulesPlan, written: Ruleset | None, facts: HostFacts) -> Iterator[Drift]:
+    """written: as they were written last, by this run or by the watcher; None: the watcher had none to keep."""
     writer = select_writer(FirewallBackend(action.firewall_backend))
-    for difference in writer.differences(action.ruleset, facts.firewall):
+    ruleset = written or action.ruleset.model_copy(update={"redirects": (), "guard_localnet": ()})
+    for difference in writer.differences(ruleset, facts.firewall):
         yield Drift(
             what=f"remedy's {action.ruleset.name} rules are not as they were written",
             where=action.firewall_backend,
@@ -247,7 +250,7 @@ def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
             found=difference,
             next_step="remedy plan, remedy apply",
         )
-    for redirect in action.ruleset.redirects:
+    for redirect in ruleset.redirects:
         drift = _pinned(redirect, facts)
         if drift is not None:
             yield drift
