@@ -11,6 +11,7 @@ from remedy.apply.followers import belongs_to_run
 from remedy.apply.foreign_compose import edited_overrides
 from remedy.apply.foreign_haproxy import edited_configurations
 from remedy.apply.runs import Run
+from remedy.apply.watch_journal import was_cut_off
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.writer import select_writer
@@ -145,6 +146,8 @@ def _sysctls(actions: list[Action]) -> Iterator[str]:
 
 
 def _rules(run: Run, actions: list[Action], facts: HostFacts) -> Iterator[str]:
+    if was_cut_off(run.owned_rules.directory.parent):
+        return  # the watcher was killed while it wrote: old or new, or half of each, they are remedy's
     removed = {action.ruleset.name for action in actions if action.kind == "remove_rules"}
     for action in actions:
         if not isinstance(action, WriteRules) or action.ruleset.name in removed:

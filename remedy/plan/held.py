@@ -8,6 +8,7 @@ Pure, and without a walk of packets: the runs' own plans have shown who is reach
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from remedy.facts.model import Container, HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -21,17 +22,27 @@ from remedy.spec.models import Spec
 NetworkActions = Sequence[ConnectNetwork]
 
 
-def held_actions(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> tuple[Action, ...]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do."""
+
+    actions: tuple[Action, ...]
+    rulesets: tuple[Ruleset, ...]
+
+
+def held(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> Held:
     """What has to be done so that the host is as the applied runs left it, with today's containers.
 
     applied: the actions of all applied runs, the oldest first. What `spec` is silent about stays as it is, except that
     a rule whose container does not have its address any more goes. Raises SpecError (a port that belongs to two
     backends), RefusedError (a bridge that no rule can name).
     """
-    held = only_present(spec, facts)
-    held = held.model_copy(update={"remedies": held.remedies.model_copy(update={"userland_proxy": None})})
-    selected = select(held, facts, published_ports(facts))
-    return (*_networks(facts, selected, applied), *_hairpin(held, facts, selected, applied))
+    wanted = only_present(spec, facts)
+    wanted = wanted.model_copy(update={"remedies": wanted.remedies.model_copy(update={"userland_proxy": None})})
+    selected = select(wanted, facts, published_ports(facts))
+    hairpin = _hairpin(wanted, facts, selected, applied)
+    rules = () if hairpin is None else hairpin_actions(facts, hairpin)
+    return Held((*_networks(facts, selected, applied), *rules), () if hairpin is None else (hairpin,))
 
 
 def unread_for_holding(facts: HostFacts) -> tuple[str, ...]:
@@ -69,12 +80,18 @@ def held_ruleset(applied: Sequence[Action], name: RulesetName) -> Ruleset | None
     return found
 
 
-def _hairpin(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> tuple[Action, ...]:
+def pinned_to(ruleset: Ruleset) -> tuple[str, ...]:
+    """Each address that the ruleset is pinned to, and whose it is, for people."""
+    return tuple(f"{r.port} -> {r.container} {r.to_address}:{r.to_port}" for r in ruleset.redirects)
+
+
+def _hairpin(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Ruleset | None:
+    """The rules to have; None where no run has written any."""
     written = held_ruleset(applied, "hairpin")
     if written is None:
-        return ()
+        return None
     wanted = wanted_hairpin(spec, facts, selected, None)
-    return hairpin_actions(facts, without_gone(written, facts) if wanted is None else wanted)
+    return without_gone(written, facts) if wanted is None else wanted
 
 
 def _networks(facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Iterator[ConnectNetwork]:

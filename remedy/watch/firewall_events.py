@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from remedy.watch.inbox import Inbox, RulesTouched
 
@@ -32,10 +33,8 @@ def follow_firewall(inbox: Inbox) -> bool:
 
 def _follow(channel: socket.socket, inbox: Inbox) -> None:
     while True:
-        try:
+        with suppress(OSError):  # ENOBUFS: more changed than could be told, which is a change too
             channel.recv(_BUFFER)
-        except OSError:
-            pass  # ENOBUFS: more changed than could be told, which is a change too
         inbox.put(RulesTouched())
         time.sleep(TOLD_AT_MOST_EVERY_SECONDS)
         _drop_the_rest(channel)

@@ -15,6 +15,7 @@ from typing import Literal
 
 ContainerChange = Literal["started", "died", "was renamed", "was removed"]
 MOST_REASONS = 12
+PERIODIC = "periodic check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,13 @@ class Schedule:
         if late > self.timing.suspended:
             self.full(f"the watcher did not run for {late:.0f} s", now)
         elif now - self._synced > self.timing.periodic and self._first is None:
-            self.full("periodic check", now)
+            self.full(PERIODIC, now)
         self._ticked = now
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Who died, and whose rules may still be there."""
+        return frozenset(self._gone)
 
     def next_due(self) -> float:
         """When `take` has something, at the latest the next tick."""

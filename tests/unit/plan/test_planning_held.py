@@ -6,7 +6,7 @@ import pytest
 
 from remedy.facts.model import HostFacts, Unread
 from remedy.plan.foresight import facts_after
-from remedy.plan.held import held_actions, held_ruleset, unread_for_holding
+from remedy.plan.held import held, held_ruleset, unread_for_holding
 from remedy.plan.model import ConnectNetwork, NetworkMember, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 
@@ -16,6 +16,10 @@ HAIRPIN = {"backends": BACKENDS, "remedies": {"hairpin": True}, "accept_pinned":
 
 def spec(**keys: object) -> Spec:
     return Spec.model_validate({"version": 1, **HAIRPIN, **keys})
+
+
+def actions_of(spec, facts, applied):
+    return held(spec, facts, applied).actions
 
 
 def changed(facts: HostFacts, name: str, **update: object) -> HostFacts:
@@ -36,40 +40,40 @@ def applied(facts_of, plan_for):
 
 
 def test_where_nothing_was_applied_there_is_nothing_to_hold(facts_of):
-    assert held_actions(spec(), facts_of("operator-28.5"), ()) == ()
+    assert actions_of(spec(), facts_of("operator-28.5"), ()) == ()
 
 
 def test_nothing_is_done_while_everything_is_as_it_was_left(applied):
     actions, facts = applied
-    assert held_actions(spec(), facts, actions) == ()
+    assert actions_of(spec(), facts, actions) == ()
 
 
 def test_rules_that_are_gone_are_written_again(applied, facts_of):
     actions, _ = applied
-    held = held_actions(spec(), facts_of("operator-28.5"), actions)
-    assert [action.kind for action in held] == ["hairpin_mode", "write_rules"]
+    again = actions_of(spec(), facts_of("operator-28.5"), actions)
+    assert [action.kind for action in again] == ["hairpin_mode", "write_rules"]
 
 
 def test_a_container_that_is_gone_takes_its_rules_with_it_and_no_error(applied):
     actions, facts = applied
-    [write] = held_actions(spec(), without(facts, "dev1-api-2"), actions)
+    [write] = actions_of(spec(), without(facts, "dev1-api-2"), actions)
     assert isinstance(write, WriteRules)
     assert {redirect.container for redirect in write.ruleset.redirects} == {"dev1-api-1", "dev1-api-3"}
     everything = without(facts, "dev1-api-1", "dev1-api-2", "dev1-api-3", "dev1-haproxy-1")
-    assert [type(action) for action in held_actions(spec(), everything, actions)] == [RemoveRules]
+    assert [type(action) for action in actions_of(spec(), everything, actions)] == [RemoveRules]
 
 
 def test_a_spec_that_says_nothing_of_the_rules_only_loses_those_that_are_wrong(applied):
     actions, facts = applied
     silent = spec(remedies={})
-    assert held_actions(silent, facts, actions) == ()
-    [write] = held_actions(silent, changed(facts, "dev1-api-1", pid=0, state="exited"), actions)
+    assert actions_of(silent, facts, actions) == ()
+    [write] = actions_of(silent, changed(facts, "dev1-api-1", pid=0, state="exited"), actions)
     assert {redirect.container for redirect in write.ruleset.redirects} == {"dev1-api-2", "dev1-api-3"}
 
 
 def test_the_engine_is_never_restarted_whatever_the_spec_wants(applied):
     actions, facts = applied
-    assert held_actions(spec(remedies={"hairpin": True, "userland_proxy": False}), facts, actions) == ()
+    assert actions_of(spec(remedies={"hairpin": True, "userland_proxy": False}), facts, actions) == ()
 
 
 def test_what_a_newer_run_took_away_is_not_held(applied):
@@ -95,12 +99,14 @@ def test_a_member_made_again_joins_by_its_name_and_a_new_one_of_its_service_too(
     run = connected(facts, "dev1-api-1")
     facts = changed(facts, "dev1-api-1", endpoints=())
     facts = changed(facts, "dev1-api-2", endpoints=())
-    [held] = held_actions(spec(), facts, [run])
+    [joining] = actions_of(spec(), facts, [run])
     ids = {container.name: container.id for container in facts.containers}
-    assert {(m.container, m.container_id) for m in held.members} == {(n, ids[n]) for n in ("dev1-api-1", "dev1-api-2")}
-    assert all(member.aliases == ("api",) for member in held.members)
-    stopped = changed(changed(facts, "dev1-api-1", pid=0, state="exited"), "dev1-api-2", state="exited")
-    assert held_actions(spec(), stopped, [run]) == ()
+    assert {(m.container, m.container_id) for m in joining.members} == {
+        (n, ids[n]) for n in ("dev1-api-1", "dev1-api-2")
+    }
+    assert all(member.aliases == ("api",) for member in joining.members)
+    stopped = changed(changed(facts, "dev1-api-1", pid=0, state="exited"), "dev1-api-2", pid=0, state="exited")
+    assert actions_of(spec(), stopped, [run]) == ()
 
 
 def test_what_could_not_be_read_is_not_taken_for_gone(facts_of):

@@ -1,0 +1,225 @@
+"""One transaction of the watcher: look, decide, and with the host's lock held write what differs, journalled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from remedy.actions.context import ActionContext
+from remedy.actions.registry import Executor, executor_for
+from remedy.apply.followed import record_followed
+from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
+from remedy.apply.settings import Settings
+from remedy.apply.watch_journal import WatchJournal
+from remedy.errors import EngineError
+from remedy.facts.gather import gather
+from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.firewall.names import RULESET_NAMES
+from remedy.firewall.ruleset import Ruleset
+from remedy.firewall.writer import select_writer
+from remedy.plan.held import held, held_ruleset, pinned_to, unread_for_holding, without_containers
+from remedy.plan.model import Action, RemoveRules, WriteRules
+from remedy.spec.models import Spec
+from remedy.watch.applied import Applied, AppliedRuns
+
+Look = Callable[[], HostFacts]
+Warn = Callable[[str], None]
+Gone = Callable[[], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it. actions: a sentence for each; state: why nothing was to be done at all, "" otherwise."""
+
+    actions: tuple[str, ...] = ()
+    state: str = ""
+    run: str | None = None
+    transaction: str | None = None
+    again: bool = False  # a run began or ended meanwhile
+
+
+class Holding:
+    """Holds what is applied on this host."""
+
+    def __init__(self, settings: Settings, warn: Warn, look: Look | None = None) -> None:
+        self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
+        self._look = look or (lambda: gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path))
+        self._warn = warn
+        self._journal = WatchJournal(settings.state_dir)
+        self._context = ActionContext.for_host(settings.socket, settings.state_dir)
+        self._is_settled = False  # a watcher before this one may have been killed in the middle
+        self.runs = AppliedRuns(settings)
+        self.facts: HostFacts | None = None  # of the last look, for the metrics
+
+    def sync(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
+        """Bring everything that is applied to the containers of now. Raises RemedyError, OSError.
+
+        gone: who died while the host was looked at, asked just before anything is written.
+        """
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return Done(state=applied.state)
+        self.facts = facts = self._look()
+        missing = unread_for_holding(facts)
+        if missing:
+            raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
+        wanted = held(spec, facts, applied.actions)
+        actions = tuple(_without(wanted.actions, gone()))
+        if actions:
+            return self._transaction(applied, actions, facts, why)
+        self._remember_rules(wanted.rulesets)
+        self._settle()
+        return Done()
+
+    def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
+        """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return Done(state=applied.state)
+        actions = []
+        for name in RULESET_NAMES:
+            written, backend = self._written(applied, name)
+            if written is None or backend is None:
+                continue
+            kept = without_containers(written, frozenset(names))
+            if kept is not written:
+                actions.append(_write(kept, backend))
+        return self._transaction(applied, actions, None, why) if actions else Done()
+
+    def rules_stand(self) -> bool:
+        """Whether our own rules are as they were written last; what else is on the host is not looked at."""
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return True
+        known = (self._written(applied, name) for name in RULESET_NAMES)
+        return not any(
+            select_writer(backend).read_differences(written)
+            for written, backend in known
+            if written is not None and backend is not None
+        )
+
+    def _written(self, applied: Applied, name: str) -> tuple[Ruleset | None, FirewallBackend | None]:
+        for action in reversed(applied.actions):
+            if isinstance(action, WriteRules) and action.ruleset.name == name:
+                if held_ruleset(applied.actions, action.ruleset.name) is None:
+                    break
+                return self._context.owned_rules.get(action.ruleset.name), FirewallBackend(action.firewall_backend)
+        return None, None
+
+    def _remember_rules(self, standing: Sequence[Ruleset]) -> None:
+        """Rules that stand without their record (the disk was full when they were written) get it now."""
+        owned = self._context.owned_rules
+        for ruleset in standing:
+            wanted = ruleset if ruleset.redirects else None
+            if owned.get(ruleset.name) == wanted:
+                continue
+            with host_lock(self._settings, WATCHER):
+                if self.runs.have_changed():
+                    return
+                if wanted is None:
+                    owned.forget(ruleset.name)
+                else:
+                    owned.put(wanted)
+
+    def _settle(self) -> None:
+        if not self._is_settled:
+            with suppress(OSError):
+                self._journal.settle()
+            self._is_settled = True
+
+    def _transaction(
+        self, applied: Applied, actions: Sequence[Action], facts: HostFacts | None, why: Sequence[str]
+    ) -> Done:
+        with host_lock(self._settings, WATCHER):
+            if self.runs.have_changed():
+                return Done(again=True)
+            run = applied.run_of(actions[0])
+            told = tuple(self._described(action) for action in actions)
+            identity = self._begin(run.id, why, told)
+            try:
+                for action in actions if identity is not None else filter(_is_about_rules, actions):
+                    self._act(applied, action, facts)
+            except Exception as error:
+                self._end(identity, str(error) or type(error).__name__)
+                raise
+            self._end(identity)
+        return Done(told, run=run.id, transaction=identity)
+
+    def _begin(self, run: str, why: Sequence[str], told: Sequence[str]) -> str | None:
+        """None when it cannot be written down: then only rules are brought up to date, whose undo needs no record."""
+        try:
+            return self._journal.begin(run, why, told)
+        except OSError as error:
+            self._warn(f"the watcher's journal cannot be written ({error.strerror}); rules are followed all the same")
+            return None
+
+    def _end(self, identity: str | None, error: str | None = None) -> None:
+        if identity is not None:
+            with suppress(OSError):
+                self._journal.end(identity, error)
+
+    def _act(self, applied: Applied, action: Action, facts: HostFacts | None) -> None:
+        executor = executor_for(action, self._context)
+        if _is_about_rules(action):
+            self._follow_rules(action, executor)
+            return
+        if facts is not None:
+            record_followed(applied.run_of(action).directory, action, executor.undo_data(), facts)
+        executor.apply()
+
+    def _follow_rules(self, action: Action, executor: Executor) -> None:
+        """A wrong rule is worse than one without a record: a full disk does not keep it on the host."""
+        try:
+            executor.apply()
+        except OSError as error:
+            self._warn(f"what remedy wrote last cannot be recorded ({error.strerror})")
+            if isinstance(action, WriteRules):
+                select_writer(FirewallBackend(action.firewall_backend)).write(action.ruleset)
+            elif isinstance(action, RemoveRules):
+                select_writer(FirewallBackend(action.firewall_backend)).remove(action.ruleset.name)
+
+    def _described(self, action: Action) -> str:
+        if isinstance(action, WriteRules | RemoveRules):
+            before = self._context.owned_rules.get(action.ruleset.name)
+            wanted = action.ruleset if isinstance(action, WriteRules) else None
+            return f"{action.summary}: {_changes(before, wanted)}"
+        return action.summary
+
+
+def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
+    kind = WriteRules if ruleset.redirects else RemoveRules
+    return kind(
+        id=f"{ruleset.name}_rules",
+        summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports",
+        reason="their containers are gone",
+        before="",
+        after="",
+        inverse="",
+        ruleset=ruleset,
+        firewall_backend=backend,
+    )
+
+
+def _without(actions: Sequence[Action], gone: frozenset[str]) -> Iterator[Action]:
+    """No rule is written for who is gone already; where none is left, their removal comes next."""
+    for action in actions:
+        if gone and isinstance(action, WriteRules):
+            ruleset = without_containers(action.ruleset, gone)
+            if ruleset.redirects:
+                yield action.model_copy(update={"ruleset": ruleset})
+        else:
+            yield action
+
+
+def _changes(before: Ruleset | None, after: Ruleset | None) -> str:
+    """What is new in the rules, and what is gone."""
+    old = () if before is None else pinned_to(before)
+    new = () if after is None else pinned_to(after)
+    lines = [*(f"+{line}" for line in new if line not in old), *(f"-{line}" for line in old if line not in new)]
+    shown = ", ".join(lines[:6]) + (f" and {len(lines) - 6} more" if len(lines) > 6 else "")
+    return shown or "as they were, written again"
+
+
+def _is_about_rules(action: Action) -> bool:
+    return isinstance(action, WriteRules | RemoveRules)
