@@ -59,6 +59,11 @@ def remove_unit(name: str, *, stop: bool = True) -> bool:
     return True
 
 
+def installed_units() -> tuple[str, ...]:
+    """The services of remedy's that are installed: the watcher and guards."""
+    return tuple(sorted(path.name for path in UNIT_DIRECTORY.glob("remedy-*.service")))
+
+
 def quoted(word: str) -> str:
     """A word of ExecStart=."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
