@@ -191,7 +191,9 @@ def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
     kind = WriteRules if ruleset.redirects else RemoveRules
     return kind(
         id=f"{ruleset.name}_rules",
-        summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports",
+        summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
+        if ruleset.redirects
+        else f"remove the {ruleset.name} rules",
         reason="their containers are gone",
         before="",
         after="",
