@@ -226,3 +226,24 @@ def test_without_nftables_rules_heal_by_looking(lab_host: Callable[..., Host]) -
     assert legacy.rules() == {}
     after = without_processes(host_state(legacy.host))
     assert [line for line in differences(before, after) if "/var/lib/remedy" not in line] == []
+
+
+def test_a_container_made_again_without_the_network_joins_it_and_leaves_with_the_run(
+    lab_host: Callable[..., Host],
+) -> None:
+    watched = Watched(lab_host(engine="28.5", firewall="nft"))
+    spec = SPEC.replace("hairpin: {loopback: true}", "user_network: remedy-lb")
+    watched.host.write_file(f"{DIRECTORY}/remedy.yaml", spec)
+    watched.operator.remedy("apply", "--yes", check=True)
+    watched.operator.remedy("watch", "--install", check=True)
+    watched.docker("rm", "-f", "dev1-api-2")
+    watched.docker("run", "-d", "--name", "dev1-api-2", "-p", "5002:8080", "remedy-lab:latest", "nginx")
+    networks = ("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}")
+    watched.wait(lambda: watched.docker(*networks, "dev1-api-2").split() == ["bridge", "remedy-lb"], 4)
+    assert watched.operator.json("status")["drift"] == []
+    watched.operator.remedy("uninstall", "--yes", check=True)
+    assert watched.docker(*networks, "dev1-api-2").split() == ["bridge"]
+    assert "remedy-lb" not in watched.docker("network", "ls")
+    resolvers = [watched.host.read_file(watched.docker("inspect", "-f", "{{.ResolvConfPath}}", name)) for name in APIS]
+    assert len(set(resolvers)) == 1
+    assert b"127.0.0.11" not in resolvers[0]
