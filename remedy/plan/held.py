@@ -15,11 +15,11 @@ from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.paths.published import container_by_address, published_ports
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.model import Action, ConnectNetwork, NetworkMember, RemoveRules, WriteRules
-from remedy.plan.refusals import NEEDED
 from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL, Selected, only_present, select
 from remedy.spec.models import Spec
 
 NetworkActions = Sequence[ConnectNetwork]
+_NEEDED = ("firewall", "network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,35 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> Held:
     a rule whose container does not have its address any more goes. Raises SpecError (a port that belongs to two
     backends), RefusedError (a bridge that no rule can name).
     """
+    wanted, selected = _resolved(spec, facts)
+    rulesets = tuple(_rulesets(wanted, facts, selected, applied))
+    rules = [action for ruleset in rulesets for action in hairpin_actions(facts, ruleset)]
+    return Held((*_networks(facts, selected, applied), *rules), rulesets)
+
+
+def held_rulesets(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> tuple[Ruleset, ...]:
+    """The rulesets alone, by the containers and networks of `facts`: the rules in it may be old. Raises as `held`."""
+    wanted, selected = _resolved(spec, facts)
+    return tuple(_rulesets(wanted, facts, selected, applied))
+
+
+def _resolved(spec: Spec, facts: HostFacts) -> tuple[Spec, Selected]:
+    """The spec of whom there is, without what only a run may do."""
     wanted = only_present(spec, facts)
     wanted = wanted.model_copy(update={"remedies": wanted.remedies.model_copy(update={"userland_proxy": None})})
-    selected = select(wanted, facts, published_ports(facts))
-    hairpin = _hairpin(wanted, facts, selected, applied)
-    rules = () if hairpin is None else hairpin_actions(facts, hairpin)
-    return Held((*_networks(facts, selected, applied), *rules), () if hairpin is None else (hairpin,))
+    return wanted, select(wanted, facts, published_ports(facts))
+
+
+def _rulesets(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Iterator[Ruleset]:
+    """What has to stand of each ruleset that a run has written; empty where none of its rules do."""
+    hairpin = _hairpin(spec, facts, selected, applied)
+    if hairpin is not None:
+        yield hairpin
 
 
 def unread_for_holding(facts: HostFacts) -> tuple[str, ...]:
-    """What could not be read and may not be guessed: a rule must not go because a container could not be asked."""
-    return tuple(f"{unread.item}: {unread.reason}" for unread in facts.unread if unread.item.startswith(NEEDED))
+    """What could not be read and may not be guessed. Not containers: those that come and go never can all be."""
+    return tuple(f"{unread.item}: {unread.reason}" for unread in facts.unread if unread.item.startswith(_NEEDED))
 
 
 def without_gone(ruleset: Ruleset, facts: HostFacts) -> Ruleset:

@@ -13,12 +13,15 @@ from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError
+from remedy.facts.containers import parse_listed
+from remedy.facts.engine_api import Answer, EngineApi
 from remedy.facts.gather import gather
-from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.facts.model import Container, FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.writer import select_writer
-from remedy.plan.held import held, held_ruleset, pinned_to, unread_for_holding, without_containers
+from remedy.paths.published import container_by_address
+from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
 from remedy.plan.model import Action, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.applied import Applied, AppliedRuns
@@ -52,7 +55,15 @@ class Holding:
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, for the metrics
 
-    def sync(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
+    def look(self) -> HostFacts:
+        """The host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
+        facts = self._look()
+        missing = unread_for_holding(facts)
+        if missing:
+            raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
+        return facts
+
+    def sync(self, spec: Spec, why: Sequence[str], gone: Gone, looked: HostFacts) -> Done:
         """Bring everything that is applied to the containers of now. Raises RemedyError, OSError.
 
         gone: who died while the host was looked at, asked just before anything is written.
@@ -60,10 +71,7 @@ class Holding:
         applied = self.runs.read()
         if applied.state != "applied":
             return Done(state=applied.state)
-        self.facts = facts = self._look()
-        missing = unread_for_holding(facts)
-        if missing:
-            raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
+        self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
         wanted = held(spec, facts, applied.actions)
         actions = tuple(_without(wanted.actions, gone()))
         if actions:
@@ -71,6 +79,32 @@ class Holding:
         self._remember_rules(wanted.rulesets)
         self._settle()
         return Done()
+
+    def quick(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
+        """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.
+
+        A busy engine answers nothing else in time: whoever inspects a container waits until it is started or stopped.
+        Raises RemedyError, OSError.
+        """
+        applied = self.runs.read()
+        if applied.state != "applied" or self.facts is None:
+            return Done(state=applied.state)
+        facts = with_listed(self.facts, self._list())
+        dead = gone()
+        actions = []
+        for ruleset in held_rulesets(spec, facts, applied.actions):
+            wanted = without_containers(ruleset, dead)
+            written, backend = self._written(applied, ruleset.name)
+            if backend is not None and (written != wanted if wanted.redirects else written is not None):
+                actions.append(_write(wanted, backend))
+        return self._transaction(applied, actions, None, why) if actions else Done()
+
+    def _list(self) -> list[Answer]:
+        api = EngineApi(self._settings.socket)
+        try:
+            return api.containers()
+        finally:
+            api.close()
 
     def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
         """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""
@@ -187,6 +221,31 @@ class Holding:
         return action.summary
 
 
+def with_listed(facts: HostFacts, listed: Sequence[Answer]) -> HostFacts:
+    """The facts with the containers of the engine's list, as far as that tells.
+
+    A docker-proxy is evidence of its container's address only where that is what it was at the last look.
+    """
+    known = {container.id: container for container in facts.containers}
+    containers = tuple(
+        sorted((parse_listed(item, known.get(item["Id"])) for item in listed), key=lambda container: container.name)
+    )
+    same = {container.id for container in containers if _is_as_known(container, known.get(container.id))}
+    addresses = {
+        address
+        for address, container in container_by_address(facts.model_copy(update={"containers": containers})).items()
+        if container.id in same
+    }
+    proxies = tuple(proxy for proxy in facts.docker_proxies if proxy.container_address in addresses)
+    return facts.model_copy(update={"containers": containers, "docker_proxies": proxies})
+
+
+def _is_as_known(container: Container, known: Container | None) -> bool:
+    return known is not None and [(e.network_id, e.ipv4, e.ipv6) for e in container.endpoints] == [
+        (e.network_id, e.ipv4, e.ipv6) for e in known.endpoints
+    ]
+
+
 def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
     kind = WriteRules if ruleset.redirects else RemoveRules
     return kind(
@@ -194,7 +253,7 @@ def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
         summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
         if ruleset.redirects
         else f"remove the {ruleset.name} rules",
-        reason="their containers are gone",
+        reason="the containers changed",
         before="",
         after="",
         inverse="",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from remedy.facts.model import HostFacts
 from remedy.watch.schedule import ContainerChange
 
 
@@ -49,11 +50,19 @@ class ReloadSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """The full look at the host is done, or has failed."""
+
+    facts: HostFacts | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """SIGTERM or ^C."""
 
     signal: str
 
 
-Message = ContainerSeen | NetworkSeen | StreamFound | StreamLost | RulesTouched | ReloadSpec | Stop
+Message = ContainerSeen | NetworkSeen | StreamFound | StreamLost | RulesTouched | ReloadSpec | Looked | Stop
 Inbox = SimpleQueue[Message]

@@ -6,6 +6,7 @@ where it was.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from queue import Empty, SimpleQueue
 from remedy.apply.journal import utc_now
 from remedy.apply.settings import Settings
 from remedy.errors import LockHeldError, RemedyError
-from remedy.facts.model import FirewallBackend
+from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.spec.load import load_spec
 from remedy.spec.models import Spec
 from remedy.watch.engine_events import follow_engine
@@ -23,6 +24,7 @@ from remedy.watch.holding import Done, Holding
 from remedy.watch.inbox import (
     ContainerSeen,
     Inbox,
+    Looked,
     Message,
     NetworkSeen,
     ReloadSpec,
@@ -32,7 +34,7 @@ from remedy.watch.inbox import (
     StreamLost,
 )
 from remedy.watch.notify import notify
-from remedy.watch.schedule import PERIODIC, Schedule, Work
+from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Work
 from remedy.watch.told import Kind, Told
 
 Tell = Callable[[Told], None]
@@ -64,6 +66,10 @@ class Watch:
         self._engine_is_lost = False
         self._complaint = ""
         self._stop: Stop | None = None
+        self._looked: Looked | None = None
+        self._looking_for: tuple[str, ...] = ()
+        self._looking_since = clock()
+        self._is_ready = False
         self.inbox: Inbox = SimpleQueue()
 
     def run(self) -> None:
@@ -72,24 +78,19 @@ class Watch:
         follow_engine(self._settings.socket, self.inbox)
         self._schedule.full("the watcher started", self._clock())
         self._say("started", f"watching {self._settings.socket} for {self._spec_path}")
-        is_ready = False
-        while True:
+        while self._stop is None:
             self._hear()
-            if self._stop is not None:
-                notify("STOPPING=1")
-                self._say("stopped", f"stopped by {self._stop.signal}; what is applied stays as it is")
-                return
             self._tick()
-            work = self._schedule.take(self._clock())
-            self._do(work)
-            if not is_ready and work.reasons:
-                is_ready = True  # whoever is ordered after the watcher meets rules that are right
-                notify("READY=1")
+            self._do(self._schedule.take(self._clock()))
+            if self._looked is not None:
+                self._finish_look(self._looked)
             notify("WATCHDOG=1")
+        notify("STOPPING=1")
+        self._say("stopped", f"stopped by {self._stop.signal}; what is applied stays as it is")
 
     def _hear(self) -> None:
         """Wait until something is due, and take what has come meanwhile."""
-        wait = max(0.0, self._schedule.next_due() - self._clock())
+        wait = max(0.0, self._schedule.next_due() - self._clock()) if self._looked is None else 0.0
         try:
             self._heed(self.inbox.get(timeout=wait))
         except Empty:
@@ -113,6 +114,8 @@ class Watch:
         match message:
             case Stop():
                 self._stop = message
+            case Looked():
+                self._looked = message
             case ContainerSeen():
                 self._schedule.container(message.name, message.change, now)
             case NetworkSeen():
@@ -156,11 +159,13 @@ class Watch:
 
     def _do(self, work: Work) -> None:
         if work.gone:
-            self._attempt(work.gone, lambda: self._drop(work.gone))
+            self._attempt(_each(work.gone, "died"), lambda: self._drop(work.gone))
+        if work.started:
+            self._attempt(_each(work.started, "started"), lambda: self._quick(work.started))
         if work.look:
             self._attempt((), self._look)
         if work.reasons:
-            self._attempt(work.reasons, lambda: self._sync(work.reasons))
+            self._attempt(work.reasons, lambda: self._start_look(work.reasons))
 
     def _attempt(self, reasons: Sequence[str], act: Callable[[], None]) -> None:
         """Whatever goes wrong, the watcher goes on: the next sync finds out what is still to be done."""
@@ -179,8 +184,16 @@ class Watch:
 
     def _drop(self, names: tuple[str, ...]) -> None:
         began = self._clock()
-        why = tuple(f"{name} died" for name in names)
+        why = _each(names, "died")
         done = self._holding.drop(names, why)
+        if done.actions:
+            self._tell_done(done, why, began)
+
+    def _quick(self, names: tuple[str, ...]) -> None:
+        began = self._clock()
+        why = _each(names, "started")
+        done = self._holding.quick(self._spec, why, self._gone)
+        self._schedule.quickened(self._clock())
         if done.actions:
             self._tell_done(done, why, began)
 
@@ -191,11 +204,38 @@ class Watch:
         if not stand:
             self._schedule.now_or_never("somebody changed remedy's rules", now)
 
-    def _sync(self, reasons: tuple[str, ...]) -> None:
-        began = self._clock()
-        done = self._holding.sync(self._spec, reasons, self._gone)
+    def _start_look(self, reasons: tuple[str, ...]) -> None:
+        """Look at the host in a thread: a busy engine may take a minute, and rules of the dead must not wait for it."""
+        state = self._holding.runs.read().state
+        if state != "applied":
+            self._schedule.synced(self._clock())
+            self._complain(state)
+            self._be_ready()
+            return
+        self._schedule.is_looking = True
+        self._looking_for, self._looking_since = reasons, self._clock()
+        threading.Thread(target=self._look_around, name="remedy-look", daemon=True).start()
+
+    def _look_around(self) -> None:
+        try:
+            self.inbox.put(Looked(facts=self._holding.look()))
+        except Exception as error:
+            self.inbox.put(Looked(error=error))
+
+    def _finish_look(self, looked: Looked) -> None:
+        self._looked, self._schedule.is_looking = None, False
+        reasons = self._looking_for
+        if looked.facts is None:
+            self._retry(reasons, str(looked.error) or type(looked.error).__name__)
+        else:
+            facts = looked.facts
+            self._attempt(reasons, lambda: self._sync(reasons, facts))
+        self._be_ready()
+
+    def _sync(self, reasons: tuple[str, ...], facts: HostFacts) -> None:
+        done = self._holding.sync(self._spec, reasons, self._gone, facts)
         now = self._clock()
-        self._schedule.synced(now)
+        self._schedule.synced(now, now - self._looking_since)
         if done.again:
             self._schedule.full("a run of remedy began or ended", now)
         elif done.state:
@@ -203,7 +243,13 @@ class Watch:
         else:
             self._complaint = ""
             if done.actions or reasons != (PERIODIC,):
-                self._tell_done(done, reasons, began)
+                self._tell_done(done, reasons, self._looking_since)
+
+    def _be_ready(self) -> None:
+        """Once everything was looked at: whoever is ordered after the watcher meets rules that are right."""
+        if not self._is_ready:
+            notify("READY=1")
+        self._is_ready = True
 
     def _complain(self, state: str) -> None:
         if state != self._complaint:
@@ -227,3 +273,7 @@ class Watch:
 
     def _say(self, event: Kind, text: str, why: Sequence[str] = ()) -> None:
         self._tell(Told(time=utc_now(), event=event, text=text, why=tuple(why)))
+
+
+def _each(names: Sequence[str], change: ContainerChange) -> tuple[str, ...]:
+    return tuple(f"{name} {change}" for name in names)

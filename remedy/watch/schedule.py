@@ -4,8 +4,9 @@ Pure: time is a number of seconds that only grows and that counts while the mach
 that is set does not concern it.
 
 A container's end is answered first, by a write that needs no look at the host: its address may have a new owner a
-moment later. Everything else waits until events have been quiet for an instant, so that a burst is one transaction,
-but never longer than `longest_wait`.
+moment later. Then its start, by the rules alone and from the engine's list, which is answered at once however busy the
+engine is. The full look, for all the rest, waits until events have been quiet for a while, so that a burst is one
+transaction, but never longer than `longest_wait`; and it leaves as much time as it takes.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ PERIODIC = "periodic check"
 class Timing:
     """Seconds. quiet: without an event before a sync; longest_wait: from the first event to the sync.
 
-    drop_wait: from a container's end to its rules' end. rest: between two syncs. look_wait, look_rest: from a change of
-    the firewall to the look at our own rules, and between two looks. periodic: between full checks, whatever happens.
-    tick: how often the loop wakes up by itself; later by `suspended` than that, it was stopped meanwhile.
+    drop_wait: from a container's end to its rules' end. quick_wait: from a container's start to its rules; quick_rest:
+    between two such. rest, longest_rest: between two syncs, as long as the last one took. look_wait, look_rest: from a
+    change of the firewall to the look at our own rules, and between two looks. periodic: between full checks, whatever
+    happens. tick: how often the loop wakes up by itself; later by `suspended` than that, it was stopped meanwhile.
     retry: after a sync that failed, doubled up to longest_retry.
     """
 
-    quiet: float = 0.06
-    longest_wait: float = 0.3
+    quiet: float = 0.2
+    longest_wait: float = 0.6
     drop_wait: float = 0.02
+    quick_wait: float = 0.03
+    quick_rest: float = 0.15
     rest: float = 0.3
+    longest_rest: float = 10.0
     look_wait: float = 0.15
     look_rest: float = 1.0
     periodic: float = 300.0
@@ -43,14 +48,17 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is due now. gone: containers whose rules go at once; reasons: a full sync, and why; look: at our rules."""
+    """What is due now. gone: containers whose rules go at once; started: those whose rules are wanted at once;
+    reasons: a full sync, and why; look: at our rules.
+    """
 
     gone: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     look: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.gone or self.reasons or self.look)
+        return bool(self.gone or self.started or self.reasons or self.look)
 
 
 class Schedule:
@@ -64,21 +72,29 @@ class Schedule:
         self._last = now  # the newest
         self._gone: dict[str, None] = {}
         self._drop_at: float | None = None
+        self._started: dict[str, None] = {}
+        self._quick_at: float | None = None
+        self._quickened = now - self.timing.quick_rest
         self._look_at: float | None = None
         self._looked = now - self.timing.look_rest
         self._synced = now - self.timing.rest
         self._ticked = now
         self._not_before = now
         self._failures = 0
+        self.is_looking = False  # a full look is at work; what comes meanwhile is for the next one
 
     def container(self, name: str, change: ContainerChange, now: float) -> None:
         """A container changed."""
         if change == "died":
             self._gone[name] = None
             self._drop_at = now + self.timing.drop_wait if self._drop_at is None else self._drop_at
-        elif change == "started" and name in self._gone:
-            del self._gone[name]  # it is back: the sync finds where
+            self._started.pop(name, None)
+        elif change == "started":
+            self._gone.pop(name, None)  # it is back: where, is found by the quick look
             self._drop_at = self._drop_at if self._gone else None
+            self._started[name] = None
+            if self._quick_at is None:
+                self._quick_at = max(now + self.timing.quick_wait, self._quickened + self.timing.quick_rest)
         self.full(f"{name} {change}", now)
 
     def full(self, reason: str, now: float) -> None:
@@ -116,27 +132,31 @@ class Schedule:
 
     def next_due(self) -> float:
         """When `take` has something, at the latest the next tick."""
-        due = [self._ticked + self.timing.tick, self._sync_at, self._drop_at, self._look_at]
+        due = [self._ticked + self.timing.tick, self._sync_at, self._drop_at, self._quick_at, self._look_at]
         return min(moment for moment in due if moment is not None)
 
     def take(self, now: float) -> Work:
         """What is due; it is forgotten here."""
-        work = Work(gone=self._take_gone(now), reasons=self._take_reasons(now))
+        work = Work(self._take_gone(now), self._take_started(now), self._take_reasons(now))
         if work.reasons:
             self._look_at = None  # a sync looks at everything
         elif self._look_at is not None and self._look_at <= now:
             self._look_at = None
-            work = Work(work.gone, look=True)
+            work = Work(work.gone, work.started, look=True)
         return work
 
     def looked(self, now: float) -> None:
         """Our rules were looked at."""
         self._looked = now
 
-    def synced(self, now: float) -> None:
-        """A full sync ended well."""
+    def quickened(self, now: float) -> None:
+        """The rules were brought up to date by the engine's list."""
+        self._quickened = now
+
+    def synced(self, now: float, seconds: float = 0.0) -> None:
+        """A full sync ended well, after so many seconds."""
         self._synced, self._failures = now, 0
-        self._not_before = now + self.timing.rest
+        self._not_before = now + min(max(self.timing.rest, seconds), self.timing.longest_rest)
 
     def failed(self, reasons: tuple[str, ...], now: float) -> float:
         """A full sync failed: it is due again, later each time. Return the seconds until then."""
@@ -149,7 +169,7 @@ class Schedule:
 
     @property
     def _sync_at(self) -> float | None:
-        if self._first is None:
+        if self._first is None or self.is_looking:
             return None
         settled = min(self._last + self.timing.quiet, self._first + self.timing.longest_wait)
         return max(settled, self._not_before)
@@ -159,6 +179,12 @@ class Schedule:
             return ()
         gone, self._gone, self._drop_at = tuple(self._gone), {}, None
         return gone
+
+    def _take_started(self, now: float) -> tuple[str, ...]:
+        if self._quick_at is None or self._quick_at > now:
+            return ()
+        started, self._started, self._quick_at = tuple(self._started), {}, None
+        return started
 
     def _take_reasons(self, now: float) -> tuple[str, ...]:
         due = self._sync_at

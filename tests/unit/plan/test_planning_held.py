@@ -111,6 +111,6 @@ def test_a_member_made_again_joins_by_its_name_and_a_new_one_of_its_service_too(
 
 def test_what_could_not_be_read_is_not_taken_for_gone(facts_of):
     facts = facts_of("operator-28.5")
-    blind = facts.model_copy(update={"unread": (Unread(item="containers", reason="no answer"),)})
-    assert unread_for_holding(facts) == ()
-    assert unread_for_holding(blind) == ("containers: no answer",)
+    dying, blind = Unread(item="namespace of container x", reason="gone"), Unread(item="firewall", reason="no nft")
+    assert unread_for_holding(facts.model_copy(update={"unread": (dying,)})) == ()
+    assert unread_for_holding(facts.model_copy(update={"unread": (dying, blind)})) == ("firewall: no nft",)

@@ -8,7 +8,7 @@ import pytest
 
 from remedy.watch.engine_events import message_of
 from remedy.watch.inbox import ContainerSeen, NetworkSeen
-from remedy.watch.schedule import MOST_REASONS, Schedule, Timing
+from remedy.watch.schedule import MOST_REASONS, Schedule, Timing, Work
 
 TIMING = Timing()
 
@@ -32,13 +32,14 @@ def test_nothing_is_due_while_nothing_happens() -> None:
     assert works(Schedule(0.0), TIMING.periodic) == []
 
 
-def test_a_start_is_one_sync_as_soon_as_it_is_quiet() -> None:
+def test_a_start_is_answered_at_once_and_looked_at_in_full_when_it_is_quiet() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "started", 10.0)
-    [(moment, work)] = works(schedule, 20.0)
-    assert moment == pytest.approx(10.0 + TIMING.quiet)
-    assert work.reasons == ("web started",)
-    assert not work.gone
+    [(first, quick), (second, full)] = works(schedule, 20.0)
+    assert first == pytest.approx(10.0 + TIMING.quick_wait)
+    assert quick == Work(started=("web",))
+    assert second == pytest.approx(10.0 + TIMING.quiet)
+    assert full == Work(reasons=("web started",))
 
 
 def test_a_container_that_died_loses_its_rules_before_anything_is_read() -> None:
@@ -51,13 +52,13 @@ def test_a_container_that_died_loses_its_rules_before_anything_is_read() -> None
     assert second[1].reasons == ("web died",)
 
 
-def test_one_that_is_back_already_keeps_its_rules_for_the_sync_to_judge() -> None:
+def test_one_that_is_back_already_is_asked_for_before_its_rules_go() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "died", 10.0)
     schedule.container("web", "started", 10.01)
-    [(_, work)] = works(schedule, 20.0)
-    assert work.gone == ()
-    assert work.reasons == ("web died", "web started")
+    [(_, quick), (_, work)] = works(schedule, 20.0)
+    assert quick == Work(started=("web",))
+    assert work == Work(reasons=("web died", "web started"))
 
 
 def test_two_hundred_at_once_are_one_drop_and_few_syncs() -> None:
@@ -68,7 +69,8 @@ def test_two_hundred_at_once_are_one_drop_and_few_syncs() -> None:
         schedule.container(f"web-{number}", "started", 10.05 + number / 1000)
     found = works(schedule, 20.0)
     assert sum(len(work.gone) for _, work in found) <= 200
-    assert len(found) <= 3
+    assert len([work for _, work in found if work.reasons]) <= 2
+    assert len([work for _, work in found if work.started]) <= 3
     assert all(len(work.reasons) <= MOST_REASONS + 1 for _, work in found)
 
 
@@ -98,10 +100,31 @@ def test_a_change_of_the_firewall_is_looked_at_and_not_more_often_than_it_must()
 def test_a_sync_is_a_look_too() -> None:
     schedule = Schedule(0.0)
     schedule.rules_touched(10.0)
-    schedule.container("web", "started", 10.05)
+    schedule.full("a container joined a network", 9.95)
     [(_, work)] = works(schedule, 12.0)
     assert work.reasons
     assert not work.look
+
+
+def test_while_the_host_is_looked_at_only_what_is_urgent_is_due() -> None:
+    schedule = Schedule(0.0)
+    schedule.is_looking = True
+    schedule.container("web", "died", 10.0)
+    schedule.container("api", "started", 10.0)
+    assert [work.reasons for _, work in works(schedule, 30.0)] == [(), ()]
+    schedule.is_looking = False
+    [(_, work)] = works(schedule, 32.0)
+    assert work.reasons == ("web died", "api started")
+
+
+def test_a_sync_that_took_long_leaves_as_much_time() -> None:
+    schedule = Schedule(0.0)
+    schedule.full("web started", 1.0)
+    schedule.take(2.0)
+    schedule.synced(7.0, 5.0)
+    schedule.full("web died", 7.1)
+    [(moment, _)] = works(schedule, 30.0)
+    assert moment == pytest.approx(12.0)
 
 
 def test_the_periodic_check_is_the_net() -> None:
