@@ -106,6 +106,7 @@ class StatusReport(Frozen):
     engine_version: str
     next_step: str = ""
     conntrack: Tracked | None = None
+    watcher: str | None = None  # state of remedy-watch.service; None: not installed
 
 
 class HistoryEntry(Frozen):

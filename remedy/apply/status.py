@@ -50,6 +50,7 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         engine_version=facts.engine.version,
         next_step=next_step,
         conntrack=tracked(facts),
+        watcher=facts.systemd.watcher,
     )
 
 

@@ -72,8 +72,8 @@ def parse_listed(listed: Answer, known: Container | None) -> Container:
 
 def _own_name(listed: Answer) -> str:
     """Its name; the others are those that links give it: /web/db."""
-    names = (name.removeprefix("/") for name in listed.get("Names") or ())
-    return next((name for name in names if "/" not in name), listed["Id"][:12])
+    names = (str(name).removeprefix("/") for name in listed.get("Names") or ())
+    return next((name for name in names if "/" not in name), str(listed["Id"])[:12])
 
 
 def _listed_bindings(ports: Sequence[Answer]) -> Iterator[PortBinding]:

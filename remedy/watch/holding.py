@@ -73,12 +73,18 @@ class Holding:
             return Done(state=applied.state)
         self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
         wanted = held(spec, facts, applied.actions)
-        actions = tuple(_without(wanted.actions, gone()))
+        actions = tuple(action for action in _without(wanted.actions, gone()) if not self._is_written(action))
         if actions:
             return self._transaction(applied, actions, facts, why)
         self._remember_rules(wanted.rulesets)
         self._settle()
         return Done()
+
+    def _is_written(self, action: Action) -> bool:
+        """Rules that were written while the host was looked at, and stand."""
+        if not isinstance(action, WriteRules) or self._context.owned_rules.get(action.ruleset.name) != action.ruleset:
+            return False
+        return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
 
     def quick(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
         """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.

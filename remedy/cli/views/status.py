@@ -32,6 +32,8 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
     show_tracked(page, status["conntrack"])
+    if status["watcher"] is not None:
+        page.line(f"The watcher (remedy-watch.service) is {status['watcher']}.")
     if status["state"] == "applied" and not status["drift"]:
         page.line("No drift.")
     _show_drift(page, status["drift"])
