@@ -57,4 +57,7 @@ def _show(session: Session, done: Uninstalled) -> None:
     described = {"result": "uninstalled", "runs": runs, "units": list(done.units), "left": list(done.left)}
     undone = f"{len(runs)} run{'s' * (len(runs) != 1)} undone, " if runs else ""
     left = f" Left, as it is not remedy's: {', '.join(done.left)}." if done.left else ""
-    session.say(described, f"Uninstalled: {undone}{len(done.units)} services and the state removed.{left}")
+    session.say(
+        described,
+        f"Uninstalled: {undone}{len(done.units)} service{'s' * (len(done.units) != 1)} and the state removed.{left}",
+    )

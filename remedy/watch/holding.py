@@ -12,7 +12,7 @@ from remedy.apply.followed import record_followed
 from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
-from remedy.errors import EngineError
+from remedy.errors import EngineError, InputError
 from remedy.facts.containers import parse_listed
 from remedy.facts.engine_api import Answer, EngineApi
 from remedy.facts.gather import gather
@@ -184,6 +184,13 @@ class Holding:
                 self._end(identity, str(error) or type(error).__name__)
                 raise
             self._end(identity)
+        if identity is None and not all(map(_is_about_rules, actions)):
+            raise InputError(
+                "only rules were followed",
+                where=str(self._settings.state_dir),
+                why="what else is done needs a record for its undo, and none can be written",
+                next_step="make room there",
+            )
         return Done(told, run=run.id, transaction=identity)
 
     def _begin(self, run: str, why: Sequence[str], told: Sequence[str]) -> str | None:
