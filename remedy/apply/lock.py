@@ -73,7 +73,8 @@ def _acquire(lock: FileLock, note: Path, seconds: float) -> None:
         try:
             lock.acquire(timeout=max(seconds, PATIENCE_SECONDS), poll_interval=0.05)
         except Timeout:
-            if _purpose(note) != WATCHER or time.monotonic() > until:
+            # None: it is just beginning or just ending; a watcher does so all the time.
+            if _purpose(note) not in (WATCHER, None) or time.monotonic() > until:
                 raise
         else:
             return
