@@ -17,7 +17,7 @@ from remedy.apply.settings import Settings
 from remedy.host.units import installed_units, remove_unit
 
 # What remedy keeps below its state directory. Anything else there is somebody's, and stays.
-STATE = ("runs", "rules", "observed.json", "watch.jsonl", "lock-holder.json", "lock")
+STATE = ("runs", "rules", "observed.json", "observed.json.lock", "watch.jsonl", "lock-holder.json", "lock")
 
 
 @dataclass(frozen=True, slots=True)
