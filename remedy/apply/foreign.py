@@ -11,6 +11,7 @@ from remedy.apply.followers import belongs_to_run
 from remedy.apply.foreign_compose import edited_overrides
 from remedy.apply.foreign_haproxy import edited_configurations
 from remedy.apply.runs import Run
+from remedy.apply.watch_journal import was_cut_off
 from remedy.apply.written import as_written
 from remedy.errors import RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
@@ -39,7 +40,7 @@ def foreign_changes(run: Run, facts: HostFacts | None) -> tuple[str, ...]:
         found = [*_daemon_json(run.plan.actions), *found]
     found += [f"{edit.path} was {edit.how} since" for edit in _edits(begun)]
     if facts is not None and run.state in ("applied", "pending"):
-        found += _rules(begun, facts)
+        found += _rules(run, begun, facts)
     if facts is not None:
         found += _joined(run, facts)
     return tuple(found)
@@ -145,7 +146,9 @@ def _sysctls(actions: list[Action]) -> Iterator[str]:
                     yield f"{name} is {found}, neither what remedy wrote ({value}) nor what was there before"
 
 
-def _rules(actions: list[Action], facts: HostFacts) -> Iterator[str]:
+def _rules(run: Run, actions: list[Action], facts: HostFacts) -> Iterator[str]:
+    if was_cut_off(run.owned_rules.directory.parent):
+        return  # the watcher was killed while it wrote: old or new, or half of each, they are remedy's
     removed = {action.ruleset.name for action in actions if action.kind == "remove_rules"}
     for action in actions:
         if not isinstance(action, WriteRules) or action.ruleset.name in removed:
@@ -153,7 +156,9 @@ def _rules(actions: list[Action], facts: HostFacts) -> Iterator[str]:
         writer = select_writer(FirewallBackend(action.firewall_backend))
         if action.ruleset.name not in writer.present_names(facts.firewall):
             continue  # gone as a whole (a reboot, a flush): nothing of anybody's would be lost
-        for difference in writer.differences(action.ruleset, facts.firewall):
+        # As they were written last: the watcher follows the containers.
+        written = run.owned_rules.get(action.ruleset.name) or action.ruleset
+        for difference in writer.differences(written, facts.firewall):
             yield f"remedy's {action.ruleset.name} rules were edited: {difference}"
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from remedy.apply.journal import utc_now
@@ -22,12 +21,8 @@ from remedy.apply.progress import Progress
 from remedy.apply.runs import Run, run_named
 from remedy.apply.settings import Settings
 from remedy.errors import RefusedError, RemedyError
-from remedy.host.commands import run_command
-from remedy.host.files import TEMPORARY_SUFFIX, remove_durably, write_atomically
+from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
 
-UNIT_DIRECTORY = Path("/etc/systemd/system")
-WANTS = "multi-user.target.wants"
-SYSTEMD_IS_INIT = Path("/run/systemd/system")
 LOCK_PATIENCE_SECONDS = 600.0
 LONGEST_SLEEP_SECONDS = 5.0  # the wall clock may be set meanwhile
 EXIT_NOT_DONE = 4
@@ -49,13 +44,11 @@ RestartSec=5
 [Install]
 WantedBy=multi-user.target
 """
-# Told to whoever removes the unit: the directory of links did not exist before.
-_MADE_DIRECTORY = f"\n[X-Remedy]\nMade={WANTS}\n"
 
 
 def check_guard_possible() -> None:
     """Raises RefusedError where systemd is not the init."""
-    if not SYSTEMD_IS_INIT.is_dir():
+    if not systemd_is_init():
         raise RefusedError(
             "--confirm-within needs systemd",
             why="the guard that rolls back is a systemd service, so that it outlives this process and a reboot",
@@ -74,35 +67,16 @@ def arm_guard(run_id: str, settings: Settings) -> None:
         settings.socket,
         settings.daemon_json_path,
     )
-    unit = _SERVICE.format(run=run_id, command=" ".join(_quoted(word) for word in arguments))
-    if not (UNIT_DIRECTORY / WANTS).exists():
-        unit += _MADE_DIRECTORY
-    path = _unit(run_id)
-    write_atomically(path, unit.encode(), mode=0o644)
-    run_command(["systemctl", "enable", "--now", path.name])
+    unit = _SERVICE.format(run=run_id, command=" ".join(quoted(word) for word in arguments))
+    install_unit(_unit(run_id), unit)
 
 
 def disarm_guard(run_id: str, *, by_itself: bool = False) -> None:
     """Stop and remove the guard, if it is there. by_itself: it is the guard that calls, and ends anyway.
 
-    The unit file goes last, so that what a kill leaves is found again. Raises CommandError, OSError.
+    Raises CommandError, OSError.
     """
-    path = _unit(run_id)
-    link = UNIT_DIRECTORY / WANTS / path.name
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    if not any(left.is_symlink() or left.exists() for left in (path, link, temporary)):
-        return
-    made_directory = _has_made_directory(path)
-    if not by_itself:
-        run_command(["systemctl", "stop", path.name], check=False)
-    remove_durably(link)
-    if made_directory:
-        with suppress(OSError):  # somebody else's link is in it now
-            link.parent.rmdir()
-    remove_durably(temporary)
-    remove_durably(path)
-    run_command(["systemctl", "daemon-reload"])
-    run_command(["systemctl", "reset-failed", path.name], check=False)
+    remove_unit(_unit(run_id), stop=not by_itself)
 
 
 def remove_guard(run_id: str, progress: Progress, *, by_itself: bool = False) -> None:
@@ -154,20 +128,8 @@ def _roll_back_if_due(run_id: str, settings: Settings) -> RunReport | None:
         )
 
 
-def _unit(run_id: str) -> Path:
-    return UNIT_DIRECTORY / f"remedy-guard-{run_id}.service"
-
-
-def _has_made_directory(path: Path) -> bool:
-    try:
-        return path.read_text().endswith(_MADE_DIRECTORY)
-    except FileNotFoundError:
-        return False
-
-
-def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+def _unit(run_id: str) -> str:
+    return f"remedy-guard-{run_id}.service"
 
 
 def main() -> None:

@@ -108,19 +108,21 @@ class StatusReport(Frozen):
     untracked: tuple[UntrackedTraffic, ...] = ()
     next_step: str = ""
     conntrack: Tracked | None = None
+    watcher: str | None = None  # state of remedy-watch.service; None: not installed
 
 
 class HistoryEntry(Frozen):
-    """A line of remedy history."""
+    """A line of remedy history: a run, or one transaction of the watcher's (then run is its id, of_run whose it is)."""
 
     run: str
-    command: Literal["apply", "rollback", "guard"]
+    command: Literal["apply", "rollback", "guard", "watch"]
     started: datetime
     ended: datetime | None
     result: RunOutcome
     actions: int
     summary: str
     rolled_back_by: str | None = None
+    of_run: str | None = None
 
 
 class HistoryReport(Frozen):

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from remedy.actions.owned_rules import OwnedRules
+from remedy.apply.followed import Followed, joined_undo, read_followed, with_followed
 from remedy.apply.journal import Journal, Record, read_journal
 from remedy.apply.model import RunOutcome
 from remedy.apply.settings import Settings
@@ -45,6 +47,21 @@ class Run:
         return load_plan(self.directory / "plan.json")
 
     @property
+    def followed(self) -> Followed:
+        """What the watcher did for it since. Raises InputError."""
+        return read_followed(self.directory)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The plan's actions with what the watcher did since, in the order of doing. Raises InputError."""
+        return with_followed(self.plan.actions, self.followed)
+
+    @property
+    def owned_rules(self) -> OwnedRules:
+        """The rulesets as they were written last on this host, by a run or by the watcher."""
+        return OwnedRules(self.directory.parent.parent / "rules")
+
+    @property
     def state(self) -> RunState:
         """Where the run stands; `open` is at work, or interrupted when no process holds the lock."""
         state: RunState = "failed"
@@ -76,11 +93,15 @@ class Run:
 
     def to_undo(self) -> tuple[tuple[Action, dict[str, object]], ...]:
         """The actions that were begun and are not reverted, newest first, each with its undo data."""
-        actions = {action.id: action for action in self.plan.actions}
-        begun: dict[str, dict[str, object]] = {}
+        followed = self.followed
+        planned = self.plan.actions
+        actions = {action.id: action for action in with_followed(planned, followed)}
+        ids = {action.id for action in planned}
+        begun = {item.action.id: dict(item.undo) for item in followed.actions if item.action.id not in ids}
         for record in self.records:
             if record.event == "intent" and record.action in actions:
-                begun.setdefault(record.action, dict(record.data.get("undo", {})))
+                undo = joined_undo(record.data.get("undo", {}), followed, record.action)
+                begun.setdefault(record.action, undo)
             elif record.event == "reverted" and record.action is not None:
                 begun.pop(record.action, None)
         return tuple((actions[action], undo) for action, undo in reversed(begun.items()))

@@ -10,7 +10,7 @@ from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
 from remedy.apply.written import as_written
 from remedy.facts.model import Address, FirewallBackend, HostFacts
-from remedy.firewall.ruleset import Redirect, UntrackedPair
+from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
@@ -53,6 +53,7 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         untracked=untracked_traffic(facts),
         next_step=next_step,
         conntrack=tracked(facts),
+        watcher=facts.systemd.watcher,
     )
 
 
@@ -72,10 +73,11 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
     undo = {action.id: data for action, data in run.to_undo()}
     actions = tuple(as_written(action, undo.get(action.id, {})) for action in run.plan.actions)
     removed = {action.ruleset.name for action in actions if isinstance(action, RemoveRules)}
+    owned = run.owned_rules
     switched = next((a for a in actions if isinstance(a, SwitchUserlandProxy)), None)
     for action in actions:
         if isinstance(action, WriteRulesPlan) and action.ruleset.name not in removed:
-            yield from _rules(action, facts)
+            yield from _rules(action, owned.get(action.ruleset.name), facts)
         elif isinstance(action, SetSysctls):
             yield from _sysctls(action, facts)
         elif isinstance(action, SizeConntrack):
@@ -241,9 +243,11 @@ def _haproxy(action: RewireHaproxy, facts: HostFacts) -> Iterator[Drift]:
             )
 
 
-def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
+def _rules(action: WriteRulesPlan, written: Ruleset | None, facts: HostFacts) -> Iterator[Drift]:
+    """written: as they were written last, by this run or by the watcher; None: the watcher had none to keep."""
     writer = select_writer(FirewallBackend(action.firewall_backend))
-    for difference in writer.differences(action.ruleset, facts.firewall):
+    ruleset = written or action.ruleset.model_copy(update={"redirects": (), "guard_localnet": (), "untracked": ()})
+    for difference in writer.differences(ruleset, facts.firewall):
         yield Drift(
             what=f"remedy's {action.ruleset.name} rules are not as they were written",
             where=action.firewall_backend,
@@ -252,11 +256,11 @@ def _rules(action: WriteRulesPlan, facts: HostFacts) -> Iterator[Drift]:
             next_step="remedy plan, remedy apply",
         )
     owners = _owners(facts)
-    for redirect in action.ruleset.redirects:
+    for redirect in ruleset.redirects:
         drift = _pinned(redirect, owners)
         if drift is not None:
             yield drift
-    for pair in action.ruleset.untracked:
+    for pair in ruleset.untracked:
         yield from _moved_ends(pair, owners)
 
 

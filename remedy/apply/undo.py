@@ -107,7 +107,7 @@ def to_undo(run: Run, facts: HostFacts | None) -> Begun:
     not begun the switch; but an engine that starts now, at boot, comes up switched.
     """
     begun = {action.id: undo for action, undo in run.to_undo()}
-    planned = run.plan.actions
+    planned = run.actions
     is_held = any(isinstance(action, HoldLiveRestore) and action.id in begun for action in planned)
     switches = [action for action in planned if isinstance(action, SwitchUserlandProxy)]
     for switch in switches if is_held else ():

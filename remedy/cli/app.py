@@ -24,6 +24,8 @@ COMMANDS = {
     "rollback": "Undo the last run, or the one named",
     "status": "Show what is applied, what drifted, and what waits",
     "history": "List the runs on this host",
+    "watch": "Keep what is applied right while containers come and go",
+    "uninstall": "Undo everything that is applied and remove remedy's services and state",
     "verify": "Try the probes now",
     "explain": "Print the page of the documentation on a topic",
     "schema": "Print the JSON Schema of remedy.yaml",

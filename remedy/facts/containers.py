@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Any
 
@@ -39,6 +39,52 @@ def parse_container(inspect: Answer) -> Container:
         extra_hosts=tuple(host.get("ExtraHosts") or ()),
         mounts=tuple(_parse_mount(mount) for mount in inspect.get("Mounts") or ()),
     )
+
+
+def parse_listed(listed: Answer, known: Container | None) -> Container:
+    """Read one item of /containers/json, which the engine answers at once, also while a container is being changed.
+
+    It has addresses, ports, labels and state; the rest is that of `known`, the same container as it was inspected
+    before. The process id of a running one is not told: 1 stands for it where nobody has inspected it yet.
+    """
+    is_running = listed.get("State") in ("running", "paused")
+    endpoints = parse_endpoints((listed.get("NetworkSettings") or {}).get("Networks") or {})
+    found = {
+        "name": _own_name(listed),
+        "state": listed.get("State") or "",
+        "labels": listed.get("Labels") or {},
+        "endpoints": endpoints,
+        "ports": tuple(sorted(_listed_bindings(listed.get("Ports") or ()), key=_order)) if is_running else (),
+    }
+    if known is not None and known.id == listed["Id"]:
+        pid = (known.pid or 1) if is_running else 0
+        return known.model_copy(update={**found, "pid": pid})
+    return Container(
+        id=listed["Id"],
+        image=listed.get("Image") or "",
+        pid=1 if is_running else 0,
+        started_at="",
+        restart_policy="no",
+        network_mode=_network_mode(listed.get("HostConfig") or {}),
+        **found,
+    )
+
+
+def _own_name(listed: Answer) -> str:
+    """Its name; the others are those that links give it: /web/db."""
+    names = (str(name).removeprefix("/") for name in listed.get("Names") or ())
+    return next((name for name in names if "/" not in name), str(listed["Id"])[:12])
+
+
+def _listed_bindings(ports: Sequence[Answer]) -> Iterator[PortBinding]:
+    for port in ports:
+        if port.get("PublicPort"):
+            yield PortBinding(
+                protocol=Protocol(port.get("Type") or "tcp"),
+                container_port=port["PrivatePort"],
+                host_address=ip_address(port.get("IP") or "0.0.0.0"),  # noqa: S104
+                host_port=port["PublicPort"],
+            )
 
 
 def parse_ports(ports: dict[str, list[Answer] | None]) -> tuple[PortBinding, ...]:

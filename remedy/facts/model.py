@@ -112,6 +112,7 @@ class SystemdFacts(Frozen):
     start_limit_burst: int | None = None
     start_limit_interval_seconds: float | None = None
     main_pid: int | None = None
+    watcher: str | None = None  # state of remedy-watch.service: active, failed ...; None where it is not installed
 
 
 class PortBinding(Frozen):

@@ -10,6 +10,7 @@ from remedy.facts.processes import read_proc_text
 from remedy.host.commands import run_command
 
 DEFAULT_UNIT = "docker.service"
+WATCHER_UNIT = "remedy-watch.service"  # as remedy.watch.unit installs it
 RUNNING_MARK = Path("/run/systemd/system")  # sd_booted(3)
 _PROPERTIES = (
     "Id",
@@ -20,6 +21,7 @@ _PROPERTIES = (
     "StartLimitBurst",
     "StartLimitIntervalUSec",
     "MainPID",
+    "LoadState",
 )
 _UNITS_IN_SECONDS = {
     "us": 1e-6,
@@ -41,7 +43,9 @@ def read_systemd(engine_pid: int | None) -> SystemdFacts:
     if not RUNNING_MARK.is_dir():
         return SystemdFacts(available=False)
     unit = (unit_of(engine_pid) if engine_pid else None) or DEFAULT_UNIT
-    return parse_show(run_command(["systemctl", "show", unit, "--property", ",".join(_PROPERTIES)]).stdout)
+    return parse_show(
+        run_command(["systemctl", "show", unit, WATCHER_UNIT, "--property", ",".join(_PROPERTIES)]).stdout
+    )
 
 
 def unit_of(pid: int) -> str | None:
@@ -66,8 +70,9 @@ def parse_unit(cgroups: str) -> str | None:
 
 
 def parse_show(output: str) -> SystemdFacts:
-    """Read the KEY=VALUE lines of `systemctl show`."""
-    values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    """Read the KEY=VALUE lines of `systemctl show` for the engine's unit and, after an empty line, the watcher's."""
+    engine, _, watcher = output.partition("\n\n")
+    values = _values(engine)
     return SystemdFacts(
         available=True,
         unit=values.get("Id") or None,
@@ -78,7 +83,16 @@ def parse_show(output: str) -> SystemdFacts:
         start_limit_burst=_number(values.get("StartLimitBurst")),
         start_limit_interval_seconds=parse_time_span(values.get("StartLimitIntervalUSec", "")),
         main_pid=_number(values.get("MainPID")) or None,
+        watcher=_state_of(_values(watcher)),
     )
+
+
+def _values(block: str) -> dict[str, str]:
+    return dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+
+
+def _state_of(values: dict[str, str]) -> str | None:
+    return None if values.get("LoadState") != "loaded" else values.get("ActiveState") or None
 
 
 def parse_time_span(text: str) -> float | None:

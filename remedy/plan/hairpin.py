@@ -7,11 +7,33 @@ from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.writer import select_writer
 from remedy.host.sysctls import conf_name
 from remedy.plan.model import Action, HairpinPort, RemoveRules, SetHairpinMode, SetSysctls, WriteRules
+from remedy.plan.redirects import engine_bridges, hairpin_ruleset
+from remedy.plan.selection import Selected
+from remedy.spec.models import Spec
 
 
 def has_rules(facts: HostFacts, name: RulesetName) -> bool:
     """Whether anything of that ruleset stands on the host."""
     return name in select_writer(facts.firewall.backend).present_names(facts.firewall)
+
+
+def wanted_hairpin(spec: Spec, facts: HostFacts, selected: Selected, wants_proxy: bool | None) -> Ruleset | None:
+    """The hairpin rules to have; without redirects: to remove; None: leave them as they are.
+
+    wants_proxy: the userland proxy that the engine is switched to, None when it stays as it is.
+    """
+    options = spec.remedies.hairpin_options
+    nothing = Ruleset(name="hairpin", redirects=(), engine_bridges=engine_bridges(facts))
+    if not _proxy_after(facts, wants_proxy):
+        # The engine's own rules serve these paths then; two owners of one path would only confuse.
+        return nothing if spec.remedies.hairpin is not None or has_rules(facts, "hairpin") else None
+    if spec.remedies.hairpin is None:
+        return None
+    return nothing if options is None else hairpin_ruleset(facts, selected.backend_ports, options)
+
+
+def _proxy_after(facts: HostFacts, wanted: bool | None) -> bool:
+    return facts.engine.userland_proxy is not False if wanted is None else wanted
 
 
 def hairpin_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:

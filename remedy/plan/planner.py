@@ -13,13 +13,12 @@ from remedy.paths.published import published_ports
 from remedy.paths.walk import Datapath
 from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.conntrack import plan_conntrack
-from remedy.plan.hairpin import hairpin_actions, has_rules
+from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
 from remedy.plan.notrack import plan_notrack
 from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
 from remedy.plan.probes import known_probes, merged, port_probes
-from remedy.plan.redirects import engine_bridges, hairpin_ruleset
 from remedy.plan.refusals import (
     engine_refusals,
     live_restore_obstacle,
@@ -45,7 +44,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     ports = published_ports(facts)
     selected = select(spec, facts, ports)
     wants_proxy = _wanted_proxy(spec, facts)
-    hairpin = _wanted_hairpin(spec, facts, selected, wants_proxy)
+    hairpin = wanted_hairpin(spec, facts, selected, wants_proxy)
     consumers = known_consumers(facts, spec, ports)
     # First, because who is led elsewhere by it is not cut off by what comes after.
     rewiring = plan_rewiring(spec, facts, selected, ports, Datapath(facts))
@@ -60,7 +59,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     if hairpin is not None:
         own = hairpin_actions(facts, hairpin)
         if own and hairpin.redirects:
-            refusals += pinned_refusal(spec)
+            refusals += pinned_refusal(spec, facts)
         if own and wants_proxy is None:
             refusals += unread_refusals(facts)
         bundles.append(own)
@@ -113,22 +112,6 @@ def _wanted_proxy(spec: Spec, facts: HostFacts) -> bool | None:
     if wanted is None or (facts.engine.userland_proxy is wanted and proxy_is_configured(facts) is wanted):
         return None
     return wanted
-
-
-def _proxy_after(facts: HostFacts, wanted: bool | None) -> bool:
-    return facts.engine.userland_proxy is not False if wanted is None else wanted
-
-
-def _wanted_hairpin(spec: Spec, facts: HostFacts, selected: Selected, wants_proxy: bool | None) -> Ruleset | None:
-    """The hairpin rules to have; without redirects: to remove; None: leave them as they are."""
-    options = spec.remedies.hairpin_options
-    nothing = Ruleset(name="hairpin", redirects=(), engine_bridges=engine_bridges(facts))
-    if not _proxy_after(facts, wants_proxy):
-        # The engine's own rules serve these paths then; two owners of one path would only confuse.
-        return nothing if spec.remedies.hairpin is not None or has_rules(facts, "hairpin") else None
-    if spec.remedies.hairpin is None:
-        return None
-    return nothing if options is None else hairpin_ruleset(facts, selected.backend_ports, options)
 
 
 def _about_hairpin(spec: Spec, facts: HostFacts, hairpin: Ruleset | None, selected: Selected) -> Iterator[PlanWarning]:

@@ -13,6 +13,7 @@ from remedy.spec.models import Spec
 
 PROXY_FLAG = "userland-proxy"
 DEFAULT_FILE = "/etc/docker/daemon.json"
+WATCHING = ("active", "activating", "reloading")
 ENGINE_UNIT = "docker.service"  # what remedy.actions.engine restarts
 
 
@@ -173,17 +174,23 @@ def unread_refusals(facts: HostFacts) -> Iterator[Refusal]:
             )
 
 
-def pinned_refusal(spec: Spec) -> Iterator[Refusal]:
-    """The hairpin rules are pinned to container addresses, and nothing follows the containers yet."""
-    if not spec.accepts_pinned:
-        yield Refusal(
-            code="pinned",
-            what="hairpin rules are pinned to the addresses that the containers have now",
-            why="when a container is made again its address may change, and this version has no watcher that follows",
-            cure="accept it with accept_pinned: true (`remedy status` shows a rule whose container is gone), or take "
-            "userland_proxy: false, which needs no rules of remedy",
-            accepted_by="accept_pinned: true",
-        )
+def pinned_refusal(spec: Spec, facts: HostFacts) -> Iterator[Refusal]:
+    """The rules are pinned to container addresses, and nothing follows the containers."""
+    watcher = facts.systemd.watcher
+    if spec.accepts_pinned or watcher in WATCHING:
+        return
+    yield Refusal(
+        code="pinned",
+        what="hairpin rules are pinned to the addresses that the containers have now",
+        why="when a container is made again its address may change, and "
+        + ("no watcher is installed that follows" if watcher is None else f"remedy-watch.service is {watcher}"),
+        cure=(
+            "install the watcher, which follows the containers: remedy watch --install"
+            if watcher is None
+            else "see why: journalctl -u remedy-watch; install it anew: remedy watch --install"
+        ),
+        accepted_by="accept_pinned: true",
+    )
 
 
 def proxy_is_configured(facts: HostFacts) -> bool:

@@ -84,20 +84,53 @@ def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str 
     return _by_name(wanted, "load_balancer", facts), None
 
 
+def only_present(spec: Spec, facts: HostFacts) -> Spec:
+    """The spec without what names no container of this host now: for who follows containers that come and go."""
+    backends = (_only_present(backend, facts) for backend in spec.backends)
+    return spec.model_copy(
+        update={
+            "load_balancer": spec.load_balancer if _has_load_balancer(spec, facts) else None,
+            "backends": tuple(backend for backend in backends if backend is not None),
+            "probes": (),
+        }
+    )
+
+
+def _has_load_balancer(spec: Spec, facts: HostFacts) -> bool:
+    try:
+        return _load_balancer(spec, facts) != (None, None)
+    except SpecError:
+        return False
+
+
+def _only_present(backend: Backend, facts: HostFacts) -> Backend | None:
+    if backend.containers is None:
+        return backend if _matching(backend, facts) else None
+    known = {container.name for container in facts.containers}
+    present = tuple(name for name in backend.containers if name in known)
+    return backend.model_copy(update={"containers": present}) if present else None
+
+
+def _matching(backend: Backend, facts: HostFacts) -> tuple[Container, ...]:
+    """The containers of a backend that is given by service or label."""
+    if backend.project is not None and backend.service is not None:
+        return _of_service(backend.project, backend.service, facts)
+    key, separator, value = (backend.label or "").partition("=")
+    return tuple(c for c in facts.containers if key in c.labels and (not separator or c.labels[key] == value))
+
+
 def _containers_of(backend: Backend, index: int, facts: HostFacts) -> tuple[Container, ...]:
     where = f"backends[{index}]"
     if backend.containers is not None:
         return tuple(
             _by_name(name, f"{where}.containers[{number}]", facts) for number, name in enumerate(backend.containers)
         )
+    found = _matching(backend, facts)
     if backend.project is not None and backend.service is not None:
-        found = _of_service(backend.project, backend.service, facts)
         described = f"service {backend.service} of project {backend.project}"
         where += ".service"
     else:
         where += ".label"
-        key, separator, value = (backend.label or "").partition("=")
-        found = tuple(c for c in facts.containers if key in c.labels and (not separator or c.labels[key] == value))
         described = f"label {backend.label}"
     if not found:
         raise _nothing(described, where, facts)

@@ -34,6 +34,8 @@ def show(console: Console, status: dict[str, Any]) -> None:
     )
     show_tracked(page, status["conntrack"])
     untracked.show(page, status.get("untracked", []))
+    if status["watcher"] is not None:
+        page.line(f"The watcher (remedy-watch.service) is {status['watcher']}.")
     if status["state"] == "applied" and not status["drift"]:
         page.line("No drift.")
     _show_drift(page, status["drift"])

@@ -112,7 +112,7 @@ def pinned(spec: Spec) -> Iterator[Refusal]:
             code="pinned",
             what="notrack rules are pinned to the addresses that the containers have now",
             why="when a container is made again its address may change: its flows are tracked again, and the rule "
-            "stays for whoever gets the address; this version has no watcher that follows",
+            "stays for whoever gets the address; the watcher does not follow these rules yet",
             cure="accept it with accept_pinned: true (`remedy status` shows a rule whose container is gone)",
             accepted_by="accept_pinned: true",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remedy.apply.lock import host_lock, lock_is_held
+from remedy.apply.lock import PATIENCE_SECONDS, WATCHER, host_lock, lock_is_held
 from remedy.apply.settings import Settings
 from remedy.errors import InputError, LockHeldError
 
@@ -73,3 +73,28 @@ def test_a_link_in_place_of_its_note_is_not_followed(tmp_path: Path) -> None:
     with host_lock(settings(state), "apply"):
         pass
     assert victim.read_text() == "precious"
+
+
+def test_the_watchers_transaction_is_waited_for(tmp_path: Path) -> None:
+    held, free = threading.Event(), threading.Event()
+
+    def transaction() -> None:
+        with host_lock(settings(tmp_path), WATCHER):
+            held.set()
+            free.wait(5)
+
+    watcher = threading.Thread(target=transaction)
+    watcher.start()
+    held.wait(5)
+    threading.Timer(PATIENCE_SECONDS * 3, free.set).start()
+    with host_lock(settings(tmp_path), "apply"):
+        assert free.is_set()
+    watcher.join()
+
+
+def test_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remedy.apply.lock.WATCHER_PATIENCE_SECONDS", 0.5)
+    with host_lock(settings(tmp_path), WATCHER):
+        with pytest.raises(LockHeldError) as told, host_lock(settings(tmp_path), "apply"):
+            pass
+        assert "has been doing `watch`" in str(told.value.why)

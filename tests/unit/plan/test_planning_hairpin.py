@@ -20,6 +20,15 @@ def test_rules_that_are_pinned_to_addresses_are_refused_until_they_are_accepted(
         assert plan_for(facts, backends=BACKENDS, remedies={"hairpin": True}, **accepted).refusals == ()
 
 
+@pytest.mark.parametrize(("watcher", "refused"), [("active", []), ("failed", ["pinned"]), (None, ["pinned"])])
+def test_a_watcher_that_runs_makes_pinned_rules_safe(facts_of, plan_for, watcher, refused):
+    facts = facts_of("operator-28.5")
+    facts = facts.model_copy(update={"systemd": facts.systemd.model_copy(update={"watcher": watcher})})
+    plan = plan_for(facts, backends=BACKENDS, remedies={"hairpin": True})
+    assert [refusal.code for refusal in plan.refusals] == refused
+    assert all("remedy watch --install" in refusal.cure for refusal in plan.refusals)
+
+
 def test_hairpin_takes_only_the_backends_ports_for_their_own_bridge(facts_of, plan_for):
     plan = plan_for(facts_of("operator-28.5"), backends=BACKENDS, remedies={"hairpin": True}, accept_pinned=True)
     [write] = [a for a in plan.actions if a.kind == "write_rules"]

@@ -1,0 +1,1 @@
+"""The watcher: what applied runs have put on the host stays right while containers come and go."""

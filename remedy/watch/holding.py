@@ -1,0 +1,299 @@
+"""One transaction of the watcher: look, decide, and with the host's lock held write what differs, journalled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from remedy.actions.context import ActionContext
+from remedy.actions.registry import Executor, executor_for
+from remedy.apply.followed import record_followed
+from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
+from remedy.apply.settings import Settings
+from remedy.apply.watch_journal import WatchJournal
+from remedy.errors import EngineError, InputError
+from remedy.facts.containers import parse_listed
+from remedy.facts.engine_api import Answer, EngineApi
+from remedy.facts.gather import gather
+from remedy.facts.model import Container, FirewallBackend, HostFacts
+from remedy.firewall.names import RULESET_NAMES
+from remedy.firewall.ruleset import Ruleset
+from remedy.firewall.writer import select_writer
+from remedy.paths.published import container_by_address
+from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
+from remedy.plan.model import Action, RemoveRules, WriteRules
+from remedy.spec.models import Spec
+from remedy.watch.applied import Applied, AppliedRuns
+
+Look = Callable[[], HostFacts]
+Warn = Callable[[str], None]
+Gone = Callable[[], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it. actions: a sentence for each; state: why nothing was to be done at all, "" otherwise."""
+
+    actions: tuple[str, ...] = ()
+    state: str = ""
+    run: str | None = None
+    transaction: str | None = None
+    again: bool = False  # a run began or ended meanwhile
+
+
+class Holding:
+    """Holds what is applied on this host."""
+
+    def __init__(self, settings: Settings, warn: Warn, look: Look | None = None) -> None:
+        self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
+        self._look = look or (lambda: gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path))
+        self._warn = warn
+        self._journal = WatchJournal(settings.state_dir)
+        self._context = ActionContext.for_host(settings.socket, settings.state_dir)
+        self._is_settled = False  # a watcher before this one may have been killed in the middle
+        self.runs = AppliedRuns(settings)
+        self.facts: HostFacts | None = None  # of the last look, for the metrics
+
+    def look(self) -> HostFacts:
+        """The host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
+        facts = self._look()
+        missing = unread_for_holding(facts)
+        if missing:
+            raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
+        return facts
+
+    def sync(self, spec: Spec, why: Sequence[str], gone: Gone, looked: HostFacts) -> Done:
+        """Bring everything that is applied to the containers of now. Raises RemedyError, OSError.
+
+        gone: who died while the host was looked at, asked just before anything is written.
+        """
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return Done(state=applied.state)
+        self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
+        wanted = held(spec, facts, applied.actions)
+        actions = tuple(action for action in _without(wanted.actions, gone()) if not self._is_written(action))
+        if actions:
+            return self._transaction(applied, actions, facts, why)
+        self._remember_rules(wanted.rulesets)
+        self._settle()
+        return Done()
+
+    def _is_written(self, action: Action) -> bool:
+        """Rules that were written while the host was looked at, and stand."""
+        if not isinstance(action, WriteRules) or self._context.owned_rules.get(action.ruleset.name) != action.ruleset:
+            return False
+        return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
+
+    def quick(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
+        """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.
+
+        A busy engine answers nothing else in time: whoever inspects a container waits until it is started or stopped.
+        Raises RemedyError, OSError.
+        """
+        applied = self.runs.read()
+        if applied.state != "applied" or self.facts is None:
+            return Done(state=applied.state)
+        facts = with_listed(self.facts, self._list())
+        dead = gone()
+        actions = []
+        for ruleset in held_rulesets(spec, facts, applied.actions):
+            wanted = without_containers(ruleset, dead)
+            written, backend = self._written(applied, ruleset.name)
+            if backend is not None and (written != wanted if wanted.redirects else written is not None):
+                actions.append(_write(wanted, backend))
+        return self._transaction(applied, actions, None, why) if actions else Done()
+
+    def _list(self) -> list[Answer]:
+        api = EngineApi(self._settings.socket)
+        try:
+            return api.containers()
+        finally:
+            api.close()
+
+    def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
+        """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return Done(state=applied.state)
+        actions = []
+        for name in RULESET_NAMES:
+            written, backend = self._written(applied, name)
+            if written is None or backend is None:
+                continue
+            kept = without_containers(written, frozenset(names))
+            if kept is not written:
+                actions.append(_write(kept, backend))
+        return self._transaction(applied, actions, None, why) if actions else Done()
+
+    def rules_stand(self) -> bool:
+        """Whether our own rules are as they were written last; what else is on the host is not looked at."""
+        applied = self.runs.read()
+        if applied.state != "applied":
+            return True
+        known = (self._written(applied, name) for name in RULESET_NAMES)
+        return not any(
+            select_writer(backend).read_differences(written)
+            for written, backend in known
+            if written is not None and backend is not None
+        )
+
+    def _written(self, applied: Applied, name: str) -> tuple[Ruleset | None, FirewallBackend | None]:
+        for action in reversed(applied.actions):
+            if isinstance(action, WriteRules) and action.ruleset.name == name:
+                if held_ruleset(applied.actions, action.ruleset.name) is None:
+                    break
+                return self._context.owned_rules.get(action.ruleset.name), FirewallBackend(action.firewall_backend)
+        return None, None
+
+    def _remember_rules(self, standing: Sequence[Ruleset]) -> None:
+        """Rules that stand without their record (the disk was full when they were written) get it now."""
+        owned = self._context.owned_rules
+        for ruleset in standing:
+            wanted = ruleset if ruleset.redirects else None
+            if owned.get(ruleset.name) == wanted:
+                continue
+            with host_lock(self._settings, WATCHER):
+                if self.runs.have_changed():
+                    return
+                if wanted is None:
+                    owned.forget(ruleset.name)
+                else:
+                    owned.put(wanted)
+
+    def _settle(self) -> None:
+        if not self._is_settled:
+            with suppress(OSError):
+                self._journal.settle()
+            self._is_settled = True
+
+    def _transaction(
+        self, applied: Applied, actions: Sequence[Action], facts: HostFacts | None, why: Sequence[str]
+    ) -> Done:
+        with host_lock(self._settings, WATCHER):
+            if self.runs.have_changed():
+                return Done(again=True)
+            run = applied.run_of(actions[0])
+            told = tuple(self._described(action) for action in actions)
+            identity = self._begin(run.id, why, told)
+            try:
+                for action in actions if identity is not None else filter(_is_about_rules, actions):
+                    self._act(applied, action, facts)
+            except Exception as error:
+                self._end(identity, str(error) or type(error).__name__)
+                raise
+            self._end(identity)
+        if identity is None and not all(map(_is_about_rules, actions)):
+            raise InputError(
+                "only rules were followed",
+                where=str(self._settings.state_dir),
+                why="what else is done needs a record for its undo, and none can be written",
+                next_step="make room there",
+            )
+        return Done(told, run=run.id, transaction=identity)
+
+    def _begin(self, run: str, why: Sequence[str], told: Sequence[str]) -> str | None:
+        """None when it cannot be written down: then only rules are brought up to date, whose undo needs no record."""
+        try:
+            return self._journal.begin(run, why, told)
+        except OSError as error:
+            self._warn(f"the watcher's journal cannot be written ({error.strerror}); rules are followed all the same")
+            return None
+
+    def _end(self, identity: str | None, error: str | None = None) -> None:
+        if identity is not None:
+            with suppress(OSError):
+                self._journal.end(identity, error)
+
+    def _act(self, applied: Applied, action: Action, facts: HostFacts | None) -> None:
+        executor = executor_for(action, self._context)
+        if _is_about_rules(action):
+            self._follow_rules(action, executor)
+            return
+        if facts is not None:
+            record_followed(applied.run_of(action).directory, action, executor.undo_data(), facts)
+        executor.apply()
+
+    def _follow_rules(self, action: Action, executor: Executor) -> None:
+        """A wrong rule is worse than one without a record: a full disk does not keep it on the host."""
+        try:
+            executor.apply()
+        except OSError as error:
+            self._warn(f"what remedy wrote last cannot be recorded ({error.strerror})")
+            if isinstance(action, WriteRules):
+                select_writer(FirewallBackend(action.firewall_backend)).write(action.ruleset)
+            elif isinstance(action, RemoveRules):
+                select_writer(FirewallBackend(action.firewall_backend)).remove(action.ruleset.name)
+
+    def _described(self, action: Action) -> str:
+        if isinstance(action, WriteRules | RemoveRules):
+            before = self._context.owned_rules.get(action.ruleset.name)
+            wanted = action.ruleset if isinstance(action, WriteRules) else None
+            return f"{action.summary}: {_changes(before, wanted)}"
+        return action.summary
+
+
+def with_listed(facts: HostFacts, listed: Sequence[Answer]) -> HostFacts:
+    """The facts with the containers of the engine's list, as far as that tells.
+
+    A docker-proxy is evidence of its container's address only where that is what it was at the last look.
+    """
+    known = {container.id: container for container in facts.containers}
+    containers = tuple(
+        sorted((parse_listed(item, known.get(item["Id"])) for item in listed), key=lambda container: container.name)
+    )
+    same = {container.id for container in containers if _is_as_known(container, known.get(container.id))}
+    addresses = {
+        address
+        for address, container in container_by_address(facts.model_copy(update={"containers": containers})).items()
+        if container.id in same
+    }
+    proxies = tuple(proxy for proxy in facts.docker_proxies if proxy.container_address in addresses)
+    return facts.model_copy(update={"containers": containers, "docker_proxies": proxies})
+
+
+def _is_as_known(container: Container, known: Container | None) -> bool:
+    return known is not None and [(e.network_id, e.ipv4, e.ipv6) for e in container.endpoints] == [
+        (e.network_id, e.ipv4, e.ipv6) for e in known.endpoints
+    ]
+
+
+def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
+    kind = WriteRules if ruleset.redirects else RemoveRules
+    return kind(
+        id=f"{ruleset.name}_rules",
+        summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
+        if ruleset.redirects
+        else f"remove the {ruleset.name} rules",
+        reason="the containers changed",
+        before="",
+        after="",
+        inverse="",
+        ruleset=ruleset,
+        firewall_backend=backend,
+    )
+
+
+def _without(actions: Sequence[Action], gone: frozenset[str]) -> Iterator[Action]:
+    """No rule is written for who is gone already; where none is left, their removal comes next."""
+    for action in actions:
+        if gone and isinstance(action, WriteRules):
+            ruleset = without_containers(action.ruleset, gone)
+            if ruleset.redirects:
+                yield action.model_copy(update={"ruleset": ruleset})
+        else:
+            yield action
+
+
+def _changes(before: Ruleset | None, after: Ruleset | None) -> str:
+    """What is new in the rules, and what is gone."""
+    old = () if before is None else pinned_to(before)
+    new = () if after is None else pinned_to(after)
+    lines = [*(f"+{line}" for line in new if line not in old), *(f"-{line}" for line in old if line not in new)]
+    shown = ", ".join(lines[:6]) + (f" and {len(lines) - 6} more" if len(lines) > 6 else "")
+    return shown or "as they were, written again"
+
+
+def _is_about_rules(action: Action) -> bool:
+    return isinstance(action, WriteRules | RemoveRules)

@@ -1,0 +1,279 @@
+"""The watcher's loop: messages in, one transaction after the other, and a line for each thing that happened.
+
+It holds nothing over from one turn to the next but what is due: killed and started again, it looks at everything and is
+where it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from remedy.apply.journal import utc_now
+from remedy.apply.settings import Settings
+from remedy.errors import LockHeldError, RemedyError
+from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.spec.load import load_spec
+from remedy.spec.models import Spec
+from remedy.watch.engine_events import follow_engine
+from remedy.watch.firewall_events import follow_firewall
+from remedy.watch.holding import Done, Holding
+from remedy.watch.inbox import (
+    ContainerSeen,
+    Inbox,
+    Looked,
+    Message,
+    NetworkSeen,
+    ReloadSpec,
+    RulesTouched,
+    Stop,
+    StreamFound,
+    StreamLost,
+)
+from remedy.watch.notify import notify
+from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Work
+from remedy.watch.told import Kind, Told
+
+Tell = Callable[[Told], None]
+
+IDLE = {
+    "nothing applied": "nothing is applied on this host: waiting for remedy apply",
+    "a run waits": "a run is at work, pending or interrupted: nothing is followed until that is settled",
+}
+
+
+def boottime() -> float:
+    """Seconds since the boot, sleep included; nobody can set this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Watch:
+    """Follows one host until it is told to stop."""
+
+    def __init__(self, settings: Settings, spec_path: Path, tell: Tell, clock: Callable[[], float] = boottime) -> None:
+        """Raises SpecError: a watcher that does not know what is wanted does not start."""
+        self._settings = settings
+        self._spec_path = spec_path
+        self._spec: Spec = load_spec(spec_path)
+        self._tell = tell
+        self._clock = clock
+        self._schedule = Schedule(clock())
+        self._holding = Holding(settings, lambda text: self._say("warning", text))
+        self._hears_firewall = False
+        self._engine_is_lost = False
+        self._complaint = ""
+        self._stop: Stop | None = None
+        self._looked: Looked | None = None
+        self._looking_for: tuple[str, ...] = ()
+        self._looking_since = clock()
+        self._is_ready = False
+        self.inbox: Inbox = SimpleQueue()
+
+    def run(self) -> None:
+        """Follow the engine and the firewall until Stop comes."""
+        self._hears_firewall = follow_firewall(self.inbox)
+        follow_engine(self._settings.socket, self.inbox)
+        self._schedule.full("the watcher started", self._clock())
+        self._say("started", f"watching {self._settings.socket} for {self._spec_path}")
+        while self._stop is None:
+            self._hear()
+            self._tick()
+            self._do(self._schedule.take(self._clock()))
+            if self._looked is not None:
+                self._finish_look(self._looked)
+            notify("WATCHDOG=1")
+        notify("STOPPING=1")
+        self._say("stopped", f"stopped by {self._stop.signal}; what is applied stays as it is")
+
+    def _hear(self) -> None:
+        """Wait until something is due, and take what has come meanwhile."""
+        wait = max(0.0, self._schedule.next_due() - self._clock()) if self._looked is None else 0.0
+        try:
+            self._heed(self.inbox.get(timeout=wait))
+        except Empty:
+            return
+        self._heed_all()
+
+    def _heed_all(self) -> None:
+        while self._stop is None:
+            try:
+                self._heed(self.inbox.get_nowait())
+            except Empty:
+                return
+
+    def _gone(self) -> frozenset[str]:
+        """Who died until now."""
+        self._heed_all()
+        return self._schedule.gone
+
+    def _heed(self, message: Message) -> None:
+        now = self._clock()
+        match message:
+            case Stop():
+                self._stop = message
+            case Looked():
+                self._looked = message
+            case ContainerSeen():
+                self._schedule.container(message.name, message.change, now)
+            case NetworkSeen():
+                self._schedule.full(message.what, now)
+            case RulesTouched():
+                self._schedule.rules_touched(now)
+            case StreamFound():
+                if self._engine_is_lost:
+                    self._say("engine-found", "the engine tells its events again")
+                self._engine_is_lost = False
+                self._schedule.now_or_never("the engine's events are followed", now)
+            case StreamLost():
+                if not self._engine_is_lost:
+                    self._say("engine-lost", f"the engine tells no events: {message.why}")
+                self._engine_is_lost = True
+            case ReloadSpec():
+                self._load_spec()
+                self._schedule.now_or_never("remedy.yaml was read again", now)
+
+    def _load_spec(self) -> None:
+        try:
+            self._spec = load_spec(self._spec_path)
+        except (RemedyError, OSError) as error:
+            self._say("spec-invalid", f"remedy.yaml was not taken, the one from before stays in force: {error}")
+        else:
+            self._say("spec-loaded", f"{self._spec_path} is in force")
+
+    def _tick(self) -> None:
+        now = self._clock()
+        self._schedule.tick(now)
+        if self._holding.runs.have_changed():
+            self._schedule.now_or_never("a run of remedy began or ended", now)
+        if not self._hears_firewall or self._is_legacy:
+            self._schedule.rules_touched(now)
+
+    @property
+    def _is_legacy(self) -> bool:
+        """iptables-legacy tells nobody that it changed."""
+        facts = self._holding.facts
+        return facts is not None and facts.firewall.backend is FirewallBackend.IPTABLES_LEGACY
+
+    def _do(self, work: Work) -> None:
+        if work.gone:
+            self._attempt(_each(work.gone, "died"), lambda: self._drop(work.gone))
+        if work.started:
+            self._attempt(_each(work.started, "started"), lambda: self._quick(work.started))
+        if work.look:
+            self._attempt((), self._look)
+        if work.reasons:
+            self._attempt(work.reasons, lambda: self._start_look(work.reasons))
+
+    def _attempt(self, reasons: Sequence[str], act: Callable[[], None]) -> None:
+        """Whatever goes wrong, the watcher goes on: the next sync finds out what is still to be done."""
+        try:
+            act()
+        except LockHeldError as error:
+            self._retry(reasons, f"{error.what}: {error.why}")
+        except Exception as error:
+            self._retry(reasons, str(error) or type(error).__name__)
+
+    def _retry(self, reasons: Sequence[str], why: str) -> None:
+        wait = self._schedule.failed(tuple(reasons) or ("what failed",), self._clock())
+        if why != self._complaint:  # an engine that is down for an hour is one line
+            self._say("failed", f"not followed, tried again in {wait:.0f} s: {' '.join(why.split())}", reasons)
+        self._complaint = why
+
+    def _drop(self, names: tuple[str, ...]) -> None:
+        began = self._clock()
+        why = _each(names, "died")
+        done = self._holding.drop(names, why)
+        if done.actions:
+            self._tell_done(done, why, began)
+
+    def _quick(self, names: tuple[str, ...]) -> None:
+        began = self._clock()
+        why = _each(names, "started")
+        done = self._holding.quick(self._spec, why, self._gone)
+        self._schedule.quickened(self._clock())
+        if done.actions:
+            self._tell_done(done, why, began)
+
+    def _look(self) -> None:
+        stand = self._holding.rules_stand()
+        now = self._clock()
+        self._schedule.looked(now)
+        if not stand:
+            self._schedule.now_or_never("somebody changed remedy's rules", now)
+
+    def _start_look(self, reasons: tuple[str, ...]) -> None:
+        """Look at the host in a thread: a busy engine may take a minute, and rules of the dead must not wait for it."""
+        state = self._holding.runs.read().state
+        if state != "applied":
+            self._schedule.synced(self._clock())
+            self._complain(state)
+            self._be_ready()
+            return
+        self._schedule.is_looking = True
+        self._looking_for, self._looking_since = reasons, self._clock()
+        threading.Thread(target=self._look_around, name="remedy-look", daemon=True).start()
+
+    def _look_around(self) -> None:
+        try:
+            self.inbox.put(Looked(facts=self._holding.look()))
+        except Exception as error:
+            self.inbox.put(Looked(error=error))
+
+    def _finish_look(self, looked: Looked) -> None:
+        self._looked, self._schedule.is_looking = None, False
+        reasons = self._looking_for
+        if looked.facts is None:
+            self._retry(reasons, str(looked.error) or type(looked.error).__name__)
+        else:
+            facts = looked.facts
+            self._attempt(reasons, lambda: self._sync(reasons, facts))
+        self._be_ready()
+
+    def _sync(self, reasons: tuple[str, ...], facts: HostFacts) -> None:
+        done = self._holding.sync(self._spec, reasons, self._gone, facts)
+        now = self._clock()
+        self._schedule.synced(now, now - self._looking_since)
+        if done.again:
+            self._schedule.full("a run of remedy began or ended", now)
+        elif done.state:
+            self._complain(done.state)
+        else:
+            self._complaint = ""
+            if done.actions or reasons != (PERIODIC,):
+                self._tell_done(done, reasons, self._looking_since)
+
+    def _be_ready(self) -> None:
+        """Once everything was looked at: whoever is ordered after the watcher meets rules that are right."""
+        if not self._is_ready:
+            notify("READY=1")
+        self._is_ready = True
+
+    def _complain(self, state: str) -> None:
+        if state != self._complaint:
+            self._say("idle", IDLE[state])
+        self._complaint = state
+
+    def _tell_done(self, done: Done, why: tuple[str, ...], began: float) -> None:
+        text = "; ".join(done.actions) if done.actions else "everything is as it should be"
+        self._tell(
+            Told(
+                time=utc_now(),
+                event="followed" if done.actions else "checked",
+                text=text,
+                why=why,
+                actions=done.actions,
+                run=done.run,
+                transaction=done.transaction,
+                seconds=round(self._clock() - began, 3),
+            )
+        )
+
+    def _say(self, event: Kind, text: str, why: Sequence[str] = ()) -> None:
+        self._tell(Told(time=utc_now(), event=event, text=text, why=tuple(why)))
+
+
+def _each(names: Sequence[str], change: ContainerChange) -> tuple[str, ...]:
+    return tuple(f"{name} {change}" for name in names)

@@ -1,0 +1,118 @@
+"""`remedy watch --install`: the watcher as a systemd service, which starts with the host and after the engine.
+
+Hardened as far as its work allows: it enters network namespaces (setns), reads other processes' /proc, writes rules,
+net.* sysctls, hairpin_mode below /sys, and resolv.conf of containers that it connects to a network.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from remedy.apply.settings import Settings
+from remedy.errors import CommandError, RefusedError
+from remedy.facts.systemd import WATCHER_UNIT
+from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
+
+UNIT = WATCHER_UNIT
+START_SECONDS = 90.0
+
+# Not ProtectKernelTunables (hairpin_mode and route_localnet are such), and no MemoryDenyWriteExecute (python-iptables
+# makes its callbacks by libffi). Capabilities: SYS_ADMIN for setns; SYS_CHROOT for the engine's mount namespace, whose
+# iptables is the one that counts; SYS_PTRACE for /proc/PID/ns of containers; DAC_* for resolv.conf and hosts of
+# containers, which may be anybody's; NET_RAW for iptables-legacy's socket. Not SYS_MODULE: the kernel loads netfilter's
+# modules by itself.
+_SERVICE = """\
+[Unit]
+Description=remedy watch: keeps Docker's networking as it was applied while containers come and go
+After=docker.service
+StartLimitIntervalSec=300
+StartLimitBurst=20
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+Environment={environment}
+Restart=on-failure
+RestartSec=1
+TimeoutStartSec=80
+TimeoutStopSec=60
+WatchdogSec=120
+OOMScoreAdjust=-100
+UMask=0077
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_CHROOT
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH
+NoNewPrivileges=yes
+ProtectSystem=full
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+DevicePolicy=closed
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=net mnt
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) -> None:
+    """Install (or install again, with these settings) and start it; return once it has looked at everything.
+
+    extra: more options of `remedy watch`. Raises RefusedError (no systemd), CommandError (it does not start).
+    """
+    if not systemd_is_init():
+        raise RefusedError(
+            "remedy watch --install needs systemd",
+            why="the watcher is a systemd service, so that it comes back after a crash and a reboot",
+            next_step="run `remedy watch` under the supervisor that this host has",
+        )
+    remove_unit(UNIT)
+    try:
+        install_unit(UNIT, unit_text(settings, spec_path, extra), start_timeout=START_SECONDS)
+    except CommandError as error:
+        remove_unit(UNIT)
+        error.next_step = f"journalctl -u {UNIT} tells why; nothing was left installed"
+        raise
+
+
+def uninstall_watcher() -> bool:
+    """Stop and remove it; whether it was there. What is applied stays. Raises CommandError, OSError."""
+    return remove_unit(UNIT)
+
+
+def unit_text(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) -> str:
+    """The service's file."""
+    words = (
+        os.path.abspath(sys.executable),  # noqa: PTH100 (a link into a virtual environment must not be followed)
+        "-m",
+        "remedy",
+        "--config",
+        str(spec_path),
+        "--daemon-json",
+        settings.daemon_json_path,
+        "watch",
+        *extra,
+    )
+    variables = (
+        f"REMEDY_STATE_DIR={settings.state_dir}",
+        f"DOCKER_HOST={settings.socket}",
+        # One heap for all threads, given back: the watcher waits for nearly all of its life.
+        "MALLOC_ARENA_MAX=1",
+        "MALLOC_TRIM_THRESHOLD_=0",
+    )
+    return _SERVICE.format(
+        command=" ".join(quoted(word) for word in words), environment=" ".join(quoted(word) for word in variables)
+    )
