@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -56,6 +58,22 @@ def apply_plan(plan: Plan, *, settings: Settings, on_event: OnEvent) -> RunRepor
     Raises PermissionNeededError, RefusedError, LockHeldError, RunWaitingError, StalePlanError, InputError and
     EngineError before anything is changed; what happens afterwards is in the report.
     """
+    with _checked(plan, settings) as facts:
+        if not plan.actions:
+            return RunReport(run="", command="apply", result="nothing", exit_code=0, message="nothing to do")
+        return _apply_with_lock(plan, facts, settings, on_event)
+
+
+def preview_apply(plan: Plan, *, settings: Settings) -> None:
+    """Raise what `apply_plan` would raise before its first write: refused, stale, locked, waiting, not writable."""
+    with _checked(plan, settings) as facts:
+        if plan.actions:
+            check_can_work(plan, facts, ActionContext.for_host(plan.socket, settings.state_dir))
+
+
+@contextmanager
+def _checked(plan: Plan, settings: Settings) -> Iterator[HostFacts]:
+    """Hold the lock of a host that this plan fits, and yield its facts."""
     check_may_change(settings, "remedy apply")
     check_refusals(plan)
     if settings.confirm_within_seconds is not None:
@@ -64,9 +82,7 @@ def apply_plan(plan: Plan, *, settings: Settings, on_event: OnEvent) -> RunRepor
         check_nothing_waits(settings)
         facts = gather(socket=plan.socket, daemon_json_path=plan.daemon_json_path)
         check_fresh(plan, facts)
-        if not plan.actions:
-            return RunReport(run="", command="apply", result="nothing", exit_code=0, message="nothing to do")
-        return _apply_with_lock(plan, facts, settings, on_event)
+        yield facts
 
 
 def _apply_with_lock(plan: Plan, facts: HostFacts, settings: Settings, on_event: OnEvent) -> RunReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,7 @@ from remedy.spec.models import Spec
 MAX_BYTES = 256 * 1024 * 1024  # a host of 1,000 containers has 10 MB of facts
 _ENDINGS = (".facts.json", ".json")
 _FILES_AT_ONCE = 4
+COLLECT_AFTER_OBJECTS = 100_000  # facts are many objects and no garbage
 
 Done = Callable[[int, int], None]
 
@@ -158,6 +160,7 @@ def _answers(planner: Planner, files: Sequence[Path]) -> Iterator[Answer]:
 
 def _begin() -> None:
     """Start a worker process."""
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the main process's to answer
     threading.Thread(target=_end_with_the_main_process, daemon=True).start()
 
