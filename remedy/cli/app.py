@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "Show what is applied, what drifted, and what waits",
     "history": "List the runs on this host",
     "verify": "Try the probes now",
+    "fleet": "Ask many hosts at once, by Ansible",
     "explain": "Print the page of the documentation on a topic",
     "schema": "Print the JSON Schema of remedy.yaml",
     "lab": "Start throwaway Docker hosts to try things on",

@@ -93,3 +93,52 @@ class FleetPlan(Frozen):
         if self.counts.refused:
             return 7
         return 2 if detailed and self.counts.changes else 0
+
+
+class SeenHost(Frozen):
+    """A host whose facts were fetched. host: the few that playbooks ask for. facts_file: None where it failed."""
+
+    name: str
+    host: dict[str, Any] | None = None
+    facts_file: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class FleetFacts(Frozen):
+    """The facts of many hosts, in files of one directory."""
+
+    format_version: Literal[1] = 1
+    directory: str
+    hosts: tuple[SeenHost, ...]
+
+    def exit_code(self) -> int:
+        """1 where a host's facts are missing."""
+        return int(any(host.error is not None for host in self.hosts))
+
+
+class ReportedHost(Frozen):
+    """One host. status: the few facts and what is applied; findings: the doctor's, None where it did not answer."""
+
+    name: str
+    status: dict[str, Any] | None = None
+    findings: tuple[dict[str, Any], ...] | None = None
+    error: dict[str, Any] | None = None
+
+
+class FleetReport(Frozen):
+    """The state of many hosts. directory: where remedy-report.md and .json were left, or None."""
+
+    format_version: Literal[1] = 1
+    directory: str | None = None
+    hosts: tuple[ReportedHost, ...]
+
+    def exit_code(self, *, detailed: bool) -> int:
+        """1 where a host did not answer; if asked, 8 where a run waits, 2 for drift and findings; else 0."""
+        states = [host.status for host in self.hosts if host.status is not None]
+        if len(states) < len(self.hosts):
+            return 1
+        if not detailed:
+            return 0
+        if any(state["state"] in ("pending", "interrupted") for state in states):
+            return 8
+        return 2 if any(host.findings or (host.status or {}).get("drift") for host in self.hosts) else 0

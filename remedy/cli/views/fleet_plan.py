@@ -26,10 +26,7 @@ def show(console: Console, fleet: dict[str, Any]) -> None:
     for group in fleet["groups"]:
         page.blank()
         _show_group(page, group)
-    for host in fleet["hosts"]:
-        if host["error"] is not None:
-            page.blank()
-            show_failure(page, host)
+    show_failures(page, fleet["hosts"])
     page.blank()
     page.line((_summary(fleet["counts"]), "bold"))
 
@@ -43,7 +40,7 @@ def _row(host: dict[str, Any]) -> list[Cell]:
 
 
 def _show_group(page: Page, group: dict[str, Any]) -> None:
-    page.line((f"Plan {group['group']}, {count(len(group['hosts']), 'host')}: ", "bold"), _names(group["hosts"]))
+    page.line((f"Plan {group['group']}, {count(len(group['hosts']), 'host')}: ", "bold"), names(group["hosts"]))
     for refusal in group["refusals"]:
         page.line(("refused: ", "bold red"), refusal["what"], indent=2)
         page.field("why", refusal["why"], indent=4)
@@ -58,17 +55,24 @@ def _show_group(page: Page, group: dict[str, Any]) -> None:
         page.line(("nothing to do", "green"), indent=2)
 
 
-def _names(hosts: list[str]) -> str:
+def names(hosts: list[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(hosts) - MAX_NAMES} more" if len(hosts) > MAX_NAMES else ""
     return ", ".join(hosts[:MAX_NAMES]) + more
 
 
-def show_failure(page: Page, host: dict[str, Any]) -> None:
-    """Write why there is no answer of a host."""
-    error = host["error"]
-    page.line((f"{host['name']}: ", "bold"), (error["what"], "red"))
-    for label in ("where", "why", "next"):
-        page.field(label, error.get(label) or "", indent=2)
+def show_failures(page: Page, hosts: list[dict[str, Any]]) -> None:
+    """Write why there is no answer of some hosts: each different reason once."""
+    reasons: dict[tuple[str, ...], list[str]] = {}
+    for host in hosts:
+        if host["error"] is not None:
+            reason = tuple(host["error"].get(key) or "" for key in ("what", "where", "why", "next"))
+            reasons.setdefault(reason, []).append(host["name"])
+    for (what, *rest), failed in reasons.items():
+        page.blank()
+        page.line((f"{names(failed)}: ", "bold"), (what, "red"))
+        for label, text in zip(("where", "why", "next"), rest, strict=True):
+            page.field(label, text, indent=2)
 
 
 def _summary(counts: dict[str, int]) -> str:
