@@ -23,10 +23,10 @@ from remedy.apply.preflight import (
     check_refusals,
 )
 from remedy.apply.progress import OnEvent, Progress
-from remedy.apply.runs import new_run, run_named
+from remedy.apply.runs import active_run, new_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import undo_run
-from remedy.errors import InputError, InterruptedRunError, VerificationFailedError
+from remedy.errors import InputError, InterruptedRunError, StalePlanError, VerificationFailedError
 from remedy.facts.gather import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
@@ -81,8 +81,22 @@ def _checked(plan: Plan, settings: Settings) -> Iterator[HostFacts]:
     with host_lock(settings, "apply"):
         check_nothing_waits(settings)
         facts = gather(socket=plan.socket, daemon_json_path=plan.daemon_json_path)
-        check_fresh(plan, facts)
+        try:
+            check_fresh(plan, facts)
+        except StalePlanError as error:
+            raise _applied_already(plan, settings, error) from error
         yield facts
+
+
+def _applied_already(plan: Plan, settings: Settings, error: StalePlanError) -> StalePlanError:
+    """Say of a stale plan that it was applied itself, where that is why the host is another one."""
+    run = active_run(settings)
+    if run is not None and run.state == "applied":
+        applied = run.plan
+        if (applied.fingerprint, applied.created_at) == (plan.fingerprint, plan.created_at):
+            error.why = f"run {run.id} has applied this very plan; {error.why}"
+            error.next_step = "nothing, if remedy status shows no drift"
+    return error
 
 
 def _apply_with_lock(plan: Plan, facts: HostFacts, settings: Settings, on_event: OnEvent) -> RunReport:

@@ -23,7 +23,8 @@ from remedy.fleet.answers import HostAnswers
 from remedy.fleet.playbooks import COLLECTIONS, playbooks_directory
 
 _PROGRAM = "ansible-playbook"
-_LINES_KEPT = 40
+_LINES_KEPT = 200
+_LINES_SHOWN = 10
 _SECONDS_TO_END = 10
 
 
@@ -72,21 +73,18 @@ def play(
     program = find_program()
     _check_inventories(request)
     directory = playbooks_directory()
-    command = [
-        program,
-        *request.arguments(),
-        f"--extra-vars={json.dumps(dict(variables))}",
-        str(directory / f"{playbook}.yml"),
-    ]
+    path = str(directory / f"{playbook}.yml")
+    command = [program, *request.arguments(), f"--extra-vars={json.dumps(dict(variables))}", path]
     answers = HostAnswers()
     said = _run(command, _environment(directory), request, lambda event: _take(answers, event, on_answers))
-    shown = "\n".join(said)
+    shown = "\n".join(_reason(said))
     if not answers.ended:
         raise CommandError(
             f"{_PROGRAM} ended before it came to a host",
-            where=shlex.join(command),
+            # Without the variables: a password may be among them.
+            where=shlex.join([program, *(f"--inventory={inventory}" for inventory in request.inventories), path]),
             why=shown or None,
-            next_step="the inventory, or ansible.cfg, is where to look",
+            next_step="the inventory, the variables, or ansible.cfg, is where to look",
         )
     if not answers.hosts:
         raise InputError(
@@ -166,6 +164,12 @@ def _run(
     finally:
         listener.join(timeout=1)  # an ssh that stays behind may hold the pipe open
     return [line for line in said if line]
+
+
+def _reason(said: list[str]) -> list[str]:
+    """Return the error out of what Ansible said; before it stand warnings about each thing that it tried."""
+    errors = [number for number, line in enumerate(said) if line.startswith(("[ERROR]", "ERROR!"))]
+    return said[errors[0] :] if errors else said[-_LINES_SHOWN:]
 
 
 def _listen(stream: IO[bytes], said: deque[str]) -> None:

@@ -11,12 +11,12 @@ _SUDO = "ssing sudo password"  # "Missing ...", "... missing": as Ansible says i
 
 @dataclass(slots=True)
 class HostAnswer:
-    """One host. plan: without the contents of files. summary: the fact `remedy`. file: brought to the controller."""
+    """One host. plan: without the contents of files. summary: the fact `remedy`. file_name: of its files here."""
 
     name: str
     plan: dict[str, Any] | None = None
     summary: dict[str, Any] | None = None
-    file: str | None = None
+    file_name: str | None = None
     error: dict[str, Any] | None = None
 
     @property
@@ -57,8 +57,9 @@ class HostAnswers:
                 host.error = host.error or _error(event, answer)
         elif event["status"] == "ok":
             host.plan = answer.get("plan", host.plan)
-            host.summary = answer.get("ansible_facts", {}).get("remedy", host.summary)
-            host.file = answer.get("dest", host.file)
+            facts = answer.get("ansible_facts", {})
+            host.summary = facts.get("remedy", host.summary)
+            host.file_name = facts.get("remedy_file_name", host.file_name)
 
 
 def _error(event: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

@@ -33,14 +33,14 @@ def plan_hosts(request: Request, plans: Path | None, on_answers: OnAnswers) -> F
     answers = play("plan", request, variables, on_answers)
     grouping = Grouping()
     for host in answers.hosts.values():
-        grouping.add(_planned(host, saved=plans is not None))
+        grouping.add(_planned(host, plans))
     return grouping.plan()
 
 
 def fetch_facts(request: Request, directory: Path, on_answers: OnAnswers) -> FleetFacts:
     """Bring the facts of every host into a directory of this machine. Raises what `play` raises."""
     answers = play("facts", request, {"remedy_facts_dir": str(directory.absolute())}, on_answers)
-    rows = [_seen(host) for host in answers.hosts.values()]
+    rows = [_seen(host, directory) for host in answers.hosts.values()]
     return FleetFacts(directory=str(directory), hosts=tuple(rows))
 
 
@@ -58,7 +58,7 @@ def report_hosts(request: Request, directory: Path | None, on_answers: OnAnswers
     return FleetReport(directory=None if directory is None else str(directory), hosts=tuple(rows))
 
 
-def _planned(host: HostAnswer, *, saved: bool) -> Answer:
+def _planned(host: HostAnswer, plans: Path | None) -> Answer:
     if host.plan is None or host.error is not None:
         return Answer(PlannedHost(name=host.name, result="failed", error=host.error or _NO_ANSWER))
     outline = outline_of(host.plan)
@@ -66,15 +66,21 @@ def _planned(host: HostAnswer, *, saved: bool) -> Answer:
         name=host.name,
         result=result_of(host.plan),
         host=PlanHost.model_validate(host.plan["host"]),
-        plan_file=host.file if saved else None,
+        plan_file=None if plans is None else _file_of(host, plans, "plan"),
     )
     return Answer(row, digest_of(outline), outline)
 
 
-def _seen(host: HostAnswer) -> SeenHost:
-    if host.error is not None or host.file is None:
+def _seen(host: HostAnswer, directory: Path) -> SeenHost:
+    file = _file_of(host, directory, "facts.json")
+    if host.error is not None or file is None:
         return SeenHost(name=host.name, host=host.summary, error=host.error or _NO_ANSWER)
-    return SeenHost(name=host.name, host=host.summary, facts_file=host.file)
+    return SeenHost(name=host.name, host=host.summary, facts_file=file)
+
+
+def _file_of(host: HostAnswer, directory: Path, kind: str) -> str | None:
+    path = directory / f"{host.file_name}.{kind}"
+    return str(path) if host.file_name is not None and path.is_file() else None
 
 
 def _reported(host: HostAnswer, written: dict[str, Any]) -> ReportedHost:

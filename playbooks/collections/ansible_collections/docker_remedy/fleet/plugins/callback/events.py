@@ -25,8 +25,10 @@ import sys
 
 from ansible.plugins.callback import CallbackBase
 
-# Of remedy's modules, and of what brings files to the controller.
-_KEPT = ("changes", "plan", "ansible_facts", "error", "exit_code", "next_step", "dest", "msg")
+# Of remedy's modules, and the reason of any failure.
+_KEPT = ("changes", "plan", "ansible_facts", "error", "exit_code", "next_step", "msg")
+
+_FACTS = ("remedy", "remedy_file_name")
 
 
 def _of(result, name):
@@ -38,8 +40,9 @@ def _item(result):
     answered = _of(result, "result")
     kept = {key: answered[key] for key in _KEPT if key in answered}
     if "ansible_facts" in kept:
-        # Only remedy's own: others' facts of a host can be megabytes.
-        kept["ansible_facts"] = {key: value for key, value in kept["ansible_facts"].items() if key == "remedy"}
+        # Others' facts of a host can be megabytes.
+        facts = kept["ansible_facts"]
+        kept["ansible_facts"] = {key: facts[key] for key in _FACTS if key in facts}
     return kept
 
 
@@ -61,7 +64,7 @@ class CallbackModule(CallbackBase):
         hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts) if play.get_variable_manager() else []
         self._write("play", name=play.get_name(), hosts=[host.get_name() for host in hosts])
 
-    def v2_playbook_on_task_start(self, task, is_conditional):
+    def v2_playbook_on_task_start(self, task, is_conditional):  # noqa: ARG002
         """Tell the task."""
         self._write("task", name=task.get_name(), action=task.action)
 
