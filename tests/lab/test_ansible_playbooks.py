@@ -57,7 +57,7 @@ class Controller:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=500,
             cwd=self.directory,
             env={
                 **os.environ,

@@ -13,7 +13,7 @@ version_added: 0.1.0
 description:
   - One JSON object a line on standard output, for the program that runs ansible-playbook (C(remedy fleet)).
   - Of results only what remedy answered is written. What C(no_log) hides is not in it.
-  - C(plays) begins a play with its hosts, C(task) a task. C(result) is a host's answer, with its status
+  - C(play) begins a play with its hosts, C(task) a task. C(result) is a host's answer, with its status
     C(ok), C(skipped), C(failed) or C(unreachable), and whether the playbook goes on all the same (C(ignored)).
     C(end) has the totals by host.
 author:
