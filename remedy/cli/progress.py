@@ -25,9 +25,17 @@ def counting(what: str, options: GlobalOptions) -> Iterator[Callable[[int, int],
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task(what, total=None)
+
+    def show(done: int, of: int) -> None:
+        progress.start()  # only now: it brings a thread, and processes are best made before there is one
+        progress.update(task, completed=done, total=of)
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager

@@ -142,9 +142,9 @@ def _answers(planner: Planner, files: Sequence[Path]) -> Iterator[Answer]:
     if workers == 1:
         yield from map(planner.answer, files)
         return
-    # Not by fork: this process may have threads (the progress bar).
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    # By fork, while this process has no thread yet: nothing is imported again, above all not from the current
+    # directory, where `python -c` (spawn, forkserver) looks first.
+    context = multiprocessing.get_context("fork")
     answered = 0
     with ProcessPoolExecutor(workers, context, _begin) as pool:
         try:
