@@ -112,6 +112,7 @@ def test_the_wheel_holds_the_playbooks_as_they_are_here(wheels: Path, tmp_path: 
     assert all((packaged / path).read_bytes() == (REPOSITORY / "playbooks" / path).read_bytes() for path in here)
 
 
+@pytest.mark.timeout(1200)  # a minute and a half where nobody else is at work
 def test_the_playbooks_install_apply_once_and_put_everything_back(
     lab_host: LabHost, wheels: Path, tmp_path: Path
 ) -> None:
