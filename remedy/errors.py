@@ -24,7 +24,7 @@ An error names the thing, its place, the reason and the next step; the command l
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RemedyError(Exception):
@@ -55,6 +55,17 @@ class RemedyError(Exception):
         if self.next_step:
             parts.append(f"next: {self.next_step}")
         return "\n".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the error as plain values: code, what, where, why, next, exit_code."""
+        return {
+            "code": self.code,
+            "what": self.what,
+            "where": self.where,
+            "why": self.why,
+            "next": self.next_step,
+            "exit_code": self.exit_code,
+        }
 
 
 class UsageError(RemedyError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,10 +23,10 @@ from remedy.apply.preflight import (
     check_refusals,
 )
 from remedy.apply.progress import OnEvent, Progress
-from remedy.apply.runs import new_run, run_named
+from remedy.apply.runs import active_run, new_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import undo_run
-from remedy.errors import InputError, InterruptedRunError, VerificationFailedError
+from remedy.errors import InputError, InterruptedRunError, StalePlanError, VerificationFailedError
 from remedy.facts.gather import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
@@ -57,6 +59,22 @@ def apply_plan(plan: Plan, *, settings: Settings, on_event: OnEvent) -> RunRepor
     Raises PermissionNeededError, RefusedError, LockHeldError, RunWaitingError, StalePlanError, InputError and
     EngineError before anything is changed; what happens afterwards is in the report.
     """
+    with _checked(plan, settings) as facts:
+        if not plan.actions:
+            return RunReport(run="", command="apply", result="nothing", exit_code=0, message="nothing to do")
+        return _apply_with_lock(plan, facts, settings, on_event)
+
+
+def preview_apply(plan: Plan, *, settings: Settings) -> None:
+    """Raise what `apply_plan` would raise before its first write: refused, stale, locked, waiting, not writable."""
+    with _checked(plan, settings) as facts:
+        if plan.actions:
+            check_can_work(plan, facts, ActionContext.for_host(plan.socket, settings.state_dir))
+
+
+@contextmanager
+def _checked(plan: Plan, settings: Settings) -> Iterator[HostFacts]:
+    """Hold the lock of a host that this plan fits, and yield its facts."""
     check_may_change(settings, "remedy apply")
     check_refusals(plan)
     if settings.confirm_within_seconds is not None:
@@ -64,10 +82,22 @@ def apply_plan(plan: Plan, *, settings: Settings, on_event: OnEvent) -> RunRepor
     with host_lock(settings, "apply"):
         check_nothing_waits(settings)
         facts = gather(socket=plan.socket, daemon_json_path=plan.daemon_json_path)
-        check_fresh(plan, facts)
-        if not plan.actions:
-            return RunReport(run="", command="apply", result="nothing", exit_code=0, message="nothing to do")
-        return _apply_with_lock(plan, facts, settings, on_event)
+        try:
+            check_fresh(plan, facts)
+        except StalePlanError as error:
+            raise _applied_already(plan, settings, error) from error
+        yield facts
+
+
+def _applied_already(plan: Plan, settings: Settings, error: StalePlanError) -> StalePlanError:
+    """Say of a stale plan that it was applied itself, where that is why the host is another one."""
+    run = active_run(settings)
+    if run is not None and run.state == "applied":
+        applied = run.plan
+        if (applied.fingerprint, applied.created_at) == (plan.fingerprint, plan.created_at):
+            error.why = f"run {run.id} has applied this very plan; {error.why}"
+            error.next_step = "nothing, if remedy status shows no drift"
+    return error
 
 
 def _apply_with_lock(plan: Plan, facts: HostFacts, settings: Settings, on_event: OnEvent) -> RunReport:

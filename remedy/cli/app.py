@@ -27,6 +27,7 @@ COMMANDS = {
     "watch": "Keep what is applied right while containers come and go",
     "uninstall": "Undo everything that is applied and remove remedy's services and state",
     "verify": "Try the probes now",
+    "fleet": "Ask many hosts at once, by Ansible",
     "explain": "Print the page of the documentation on a topic",
     "schema": "Print the JSON Schema of remedy.yaml",
     "lab": "Start throwaway Docker hosts to try things on",

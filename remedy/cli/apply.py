@@ -13,6 +13,7 @@ from remedy.cli.runs import ask, finish, follow
 from remedy.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from remedy.apply.settings import Settings
     from remedy.plan.model import Plan
 
 app = command_app()
@@ -21,6 +22,7 @@ EXAMPLES = """
 remedy apply                               # shows the plan and asks
 remedy apply --yes                         # for scripts
 remedy apply friday.plan --yes             # exactly the plan that was read; refused if the host changed since
+remedy apply friday.plan --dry-run         # does it still fit this host? changes nothing
 remedy apply --yes --confirm-within 60s    # undone unless `remedy confirm` comes in time
 """
 
@@ -36,6 +38,9 @@ def apply(
         str | None,
         typer.Option("--confirm-within", metavar="D", help="roll back unless confirmed in time: 60s, 5m, 1h"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show the plan, or why it would not be applied, and change nothing")
+    ] = False,
 ) -> None:
     """Make the change, verified by traffic; put everything back if something breaks.
 
@@ -48,6 +53,9 @@ def apply(
     session.stop_if_a_run_waits(session.settings())
     plan = _plan(session, plan_file)
     settings = session.settings(plan.confirm_within_seconds if seconds is None else seconds)
+    if dry_run:
+        _preview(session, plan, settings)
+        return
     if not session.options.is_json:
         session.show_plan(plan)
     if plan.refusals:
@@ -60,6 +68,15 @@ def apply(
     with follow(session.options) as on_event:
         report = apply_plan(plan, settings=settings, on_event=on_event)
     finish(report, session.options)
+
+
+def _preview(session: Session, plan: Plan, settings: Settings) -> None:
+    from remedy.apply.run import preview_apply
+
+    if plan.refusals:
+        raise _refused(plan)
+    preview_apply(plan, settings=settings)
+    session.show_plan(plan)
 
 
 def _seconds(text: str | None) -> int | None:

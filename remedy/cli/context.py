@@ -41,6 +41,16 @@ class Session:
                 next_step=f"remedy {command} without --facts",
             )
 
+    def must_be_for_many_hosts(self, command: str) -> None:
+        """Raise UsageError where a global option names something of one host, or of this machine."""
+        if self.options.facts is not None:
+            raise UsageError(f"{command} asks the hosts, and --facts is one", next_step="remedy plan --facts-dir DIR")
+        if self.options.config is not None:
+            raise UsageError(
+                f"{command} goes by the remedy.yaml of each host, and --config is of this machine",
+                next_step="-e remedy_config=PATH names another place on the hosts; remedy plan --facts-dir DIR -c FILE",
+            )
+
     def spec_path(self) -> Path:
         """Return the remedy.yaml in force. Raises SpecError when there is none."""
         from remedy.spec.load import find_spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from remedy.errors import SpecError
 
@@ -68,6 +69,10 @@ class InvalidSpecError(SpecError):
             why="\n".join(_listed(self.problems)),
             next_step=next_step,
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the error as plain values, each problem among them."""
+        return {**super().as_json(), "problems": [problem.as_json() for problem in self.problems]}
 
 
 def _listed(problems: Sequence[Problem]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The playbooks as shipped, on a real host: installed offline, applied twice, rolled back, removed."""
+"""The playbooks as shipped, on a real host: installed offline, planned, applied as planned, rolled back, removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import LabHost
@@ -31,19 +33,31 @@ class Controller:
 
     def __init__(self, host: Host, directory: Path, wheels: Path) -> None:
         self.directory = directory
+        self.program = installed(directory / "venv", wheels)
         self.inventory = directory / "hosts.json"
         connection = {"ansible_connection": "remedy_lab", "ansible_become_method": "ansible.builtin.su"}
         variables = {**connection, "remedy_spec": SPEC, "remedy_wheels": str(wheels), "remedy_confirm_within": "2m"}
-        self.inventory.write_text(json.dumps({"all": {"hosts": {host.name: {}}, "vars": variables}}))
+        hosts = {host.name: {}, "later\x1b]0;x": {}}  # the second one is not there yet
+        self.inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
+        self.limit = f"--limit={host.name}"
 
-    def play(self, playbook: str, *options: str) -> str:
-        """Play to its end, and return what was written. A playbook that fails fails the test."""
+    def play(self, playbook: str, *options: str, status: int = 0) -> str:
+        """Play to its end, and return what was written. Another exit status fails the test."""
+        path = REPOSITORY / f"playbooks/{playbook}.yml"
+        return self._run([PROGRAMS / "ansible-playbook", "-i", self.inventory, path, self.limit, *options], status)
+
+    def fleet(self, command: str, *options: str, status: int = 0) -> Any:
+        """Run `remedy fleet` as it is installed from its wheel, and return its answer."""
+        line = [self.program, "fleet", command, "-i", self.inventory, "--format", "json", *options]
+        return json.loads(self._run(line, status))
+
+    def _run(self, line: list[str | Path], status: int) -> str:
         done = subprocess.run(
-            [PROGRAMS / "ansible-playbook", "-i", self.inventory, REPOSITORY / f"playbooks/{playbook}.yml", *options],
+            line,
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=500,
             cwd=self.directory,
             env={
                 **os.environ,
@@ -54,8 +68,19 @@ class Controller:
                 "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"),
             },
         )
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        assert done.returncode == status, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
+
+
+def installed(venv: Path, wheels: Path) -> Path:
+    """Install remedy's wheel without a network; what it needs is that of the environment of the tests."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=60)
+    (wheel,) = wheels.glob("docker_remedy-*.whl")
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", f"--python={venv}/bin/python", "install"]
+    subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True, timeout=60)
+    (packages,) = (venv / "lib").glob("python*/site-packages")
+    (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return venv / "bin" / "remedy"
 
 
 def changed(output: str, host: Host) -> int:
@@ -73,6 +98,21 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_the_wheel_holds_the_playbooks_as_they_are_here(wheels: Path, tmp_path: Path) -> None:
+    remedy = installed(tmp_path / "venv", wheels)
+    said = subprocess.run([remedy, "fleet", "playbooks"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    packaged = Path(said.stdout.strip())
+    assert packaged.is_relative_to(tmp_path / "venv")
+    tracked = subprocess.run(
+        ["git", "-C", REPOSITORY, "ls-files", "playbooks"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    here = {Path(name).relative_to("playbooks") for name in tracked}
+    there = {path.relative_to(packaged) for path in packaged.rglob("*") if path.is_file()}
+    assert {path for path in there if "__pycache__" not in path.parts} == here
+    assert all((packaged / path).read_bytes() == (REPOSITORY / "playbooks" / path).read_bytes() for path in here)
+
+
+@pytest.mark.timeout(1200)  # a minute and a half where nobody else is at work
 def test_the_playbooks_install_apply_once_and_put_everything_back(
     lab_host: LabHost, wheels: Path, tmp_path: Path
 ) -> None:
@@ -86,13 +126,26 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
     installed = host_state(host)
     planned = controller.play("apply", "--check", "--diff")
     assert "+userland-proxy off" in planned
+
+    # The second host has no plan: it is told, and left out when the others are applied.
+    fleet = controller.fleet("plan", "-o", "plans", status=1)
+    assert [row["result"] for row in fleet["hosts"]] == ["changes", "failed"]
+    assert fleet["hosts"][1]["error"]["code"] == "unreachable"
+    assert fleet["groups"][0]["hosts"] == [host.name]
+    assert [path.name for path in tmp_path.glob("plans/*")] == [f"{host.name}.plan"]
     assert differences(installed, host_state(host)) == []
 
-    applied = controller.play("apply")
+    saved = "remedy_plans_dir=plans"
+    applied = controller.play("apply", "-e", saved, "--limit=all", status=2)
+    assert re.search(r"later.*not touched: there is no saved plan", applied)
     assert re.search(r"28\.5\S* +iptables-nft +9 -> 0 .* applied", applied)
     status = json.loads(host.run(["/opt/remedy/bin/remedy", "status", "--format", "json"]).stdout)
     assert (status["state"], status["docker_proxy_processes"], status["drift"]) == ("applied", 0, [])
     assert changed(controller.play("apply"), host) == 0
+    assert f"exit code 6, stale: {host.name} is left out" in controller.play("apply", "-e", saved, status=2)
+
+    (row,) = controller.fleet("report", controller.limit)["hosts"]
+    assert (row["status"]["state"], row["status"]["drift"], row["error"]) == ("applied", [], None)
 
     assert changed(controller.play("rollback"), host) == 1
     assert differences(installed, host_state(host)) == []

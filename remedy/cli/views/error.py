@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from remedy.cli.options import GlobalOptions
 from remedy.errors import RemedyError
-
-
-def error_object(error: RemedyError) -> dict[str, Any]:
-    """Return the error's JSON form."""
-    described: dict[str, Any] = {
-        "code": error.code,
-        "what": error.what,
-        "where": error.where,
-        "why": error.why,
-        "next": error.next_step,
-        "exit_code": error.exit_code,
-    }
-    problems = getattr(error, "problems", ())
-    if problems:
-        described["problems"] = [problem.as_json() for problem in problems]
-    return {"error": described}
 
 
 def show_error(error: RemedyError, options: GlobalOptions) -> None:
@@ -30,7 +13,7 @@ def show_error(error: RemedyError, options: GlobalOptions) -> None:
     from remedy.cli.views.console import make_console, write_json
 
     if options.is_json:
-        write_json(error_object(error))
+        write_json({"error": error.as_json()})
         return
     from rich.text import Text
 

@@ -47,7 +47,7 @@ class Host:
         monkeypatch.setattr(Session, "spec_if_any", lambda _session: None)
         monkeypatch.setattr(Session, "stop_if_a_run_waits", lambda _session, _settings: None)
         monkeypatch.setattr(Session, "with_waiting_run", lambda _session, plan: plan)
-        self._module("remedy.apply.run", apply_plan=self._apply)
+        self._module("remedy.apply.run", apply_plan=self._apply, preview_apply=self._preview)
         self._module(
             "remedy.apply.rollback",
             rollback_run=self._rollback,
@@ -78,6 +78,9 @@ class Host:
         on_event(Event(kind="action", text="Route\x1b 127.0.0.0/8", state="started"))
         on_event(Event(kind="action", text="Route\x1b 127.0.0.0/8", state="done", seconds=0.7))
         return self._answer(self.report)
+
+    def _preview(self, plan: Plan, *, settings: Any) -> None:
+        self._answer(self.report)
 
     def _rollback(self, run: str | None, *, force: bool, settings: Any, on_event: Callable[[Event], None]) -> Any:
         self.calls.append(("rollback", run, force))
@@ -266,6 +269,19 @@ def test_a_run_ends_with_its_reports_code(code: int, host: Host) -> None:
     assert run(["rollback", "--yes", "20261104-101500-3fa9", "--force"]) == code
     assert host.calls[-1] == ("rollback", "20261104-101500-3fa9", True)
     assert run(["confirm"]) == code
+
+
+def test_a_dry_run_of_apply_shows_the_plan_or_why_it_would_not_be_applied(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["apply", "--dry-run", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["actions"]
+    assert not host.calls
+    host.report = errors.StalePlanError("the host has changed since the plan was made")
+    assert run(["apply", "--dry-run", "--yes"]) == 6
+    host.plan = samples.refused()
+    assert run(["apply", "--dry-run"]) == 7
+    assert not host.calls
 
 
 def test_a_dry_run_of_rollback_says_what_it_would_undo(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

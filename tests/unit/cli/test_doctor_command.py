@@ -149,5 +149,6 @@ def test_every_page_is_in_the_wheel() -> None:
 
     repository = Path(__file__).parents[3]
     built = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    packaged = {target.removeprefix("remedy/pages/") for target in built["force-include"].values()}
+    targets = [Path(target) for target in built["force-include"].values()]
+    packaged = {target.name for target in targets if target.parent == Path("remedy/pages")}
     assert packaged == {page.folder for page in pages().values()}

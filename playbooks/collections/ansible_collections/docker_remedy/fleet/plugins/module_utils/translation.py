@@ -45,6 +45,11 @@ def not_installed(executable):
     )
 
 
+def no_saved_plan(why):
+    """Return the failure for a saved plan that cannot even be unpacked."""
+    return failure("this is no saved plan", where="saved_plan", why=why, next_step="plan.yml with remedy_plans_dir")
+
+
 def no_answer(arguments, code, output, errors):
     """Return the failure for a remedy that did not answer in JSON."""
     said = (errors.strip() or output.strip()).splitlines()

@@ -38,6 +38,18 @@ options:
       - With O(state=applied), undo everything after this time, such as V(60s) or V(5m), unless it is confirmed.
       - A host that loses its controller, or its network, heals itself so; a reboot does not stop it.
     type: str
+  output:
+    description:
+      - With O(state=planned), path on the host that the plan is saved to, for O(saved_plan). Not written in check mode.
+    type: path
+    version_added: 0.1.0
+  saved_plan:
+    description:
+      - With O(state=applied), apply exactly this plan, and fail (6, stale) where the host is no longer the one that was
+        planned. It is the content of a file that O(output) or C(remedy plan -o) has written, in base64.
+      - In check mode the module tells whether the plan still fits.
+    type: str
+    version_added: 0.1.0
   run:
     description: With O(state=rolled_back), the run to undo. The last one by default.
     type: str
@@ -97,6 +109,11 @@ EXAMPLES = r"""
 - name: Keep it
   docker_remedy.fleet.remedy:
     state: confirmed
+
+- name: Apply the plan that was saved and read
+  docker_remedy.fleet.remedy:
+    state: applied
+    saved_plan: "{{ lookup('ansible.builtin.file', 'plans/' ~ inventory_hostname ~ '.plan') | b64encode }}"
 
 - name: Put everything back
   docker_remedy.fleet.remedy:
@@ -191,6 +208,8 @@ next_step:
   type: str
 """
 
+import base64
+import binascii
 import json
 import os
 import tempfile
@@ -213,13 +232,13 @@ class Work:
 
     def planned(self):
         """Show the plan."""
-        plan = self._plan()
+        plan = self._plan(save_as=None if self.module.check_mode else self.options["output"])
         return dict(changed=False, **self._of_plan(plan))
 
     def applied(self):
         """Make the change, exactly as planned."""
         saved = f"{self._directory()}/plan"
-        plan = self._plan(save_as=saved)
+        plan = self._plan(save_as=saved) if self.options["saved_plan"] is None else self._plan_from(saved)
         results = self._of_plan(plan)
         refused = translation.failure_of_refusals(plan)
         if refused is not None:
@@ -274,6 +293,17 @@ class Work:
         self._warn(plan)
         return plan
 
+    def _plan_from(self, path):
+        """Return the saved plan, written to this path, if it still fits the host. Ends the module where it does not."""
+        try:
+            content = base64.b64decode(self.options["saved_plan"], validate=True)
+        except (ValueError, binascii.Error) as error:
+            self.program.fail(translation.no_saved_plan(str(error)))
+        self._write(path, content)
+        plan = self.program.ask("apply", path, "--dry-run", *self._daemon_json())
+        self._warn(plan)
+        return plan
+
     def _of_plan(self, plan):
         results = translation.plan_results(plan)
         if self.module._diff:
@@ -284,10 +314,14 @@ class Work:
         if self.options["spec"] is None:
             return self.options["config"] or DEFAULT_CONFIG
         path = self.program.inline_spec = f"{self._directory()}/remedy.yaml"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self.options["spec"], file, ensure_ascii=False)  # JSON is YAML
+        self._write(path, json.dumps(self.options["spec"], ensure_ascii=False).encode())  # JSON is YAML
         return path
+
+    @staticmethod
+    def _write(path, content):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
 
     def _directory(self):
         """Return a directory that only this user can read; the module's own temporary directory goes with it."""
@@ -316,12 +350,14 @@ def main():
             "spec": {"type": "dict"},
             "config": {"type": "path"},
             "confirm_within": {"type": "str"},
+            "output": {"type": "path"},
+            "saved_plan": {"type": "str", "no_log": True},
             "run": {"type": "str"},
             "force": {"type": "bool", "default": False},
             "daemon_json": {"type": "path"},
             "executable": {"type": "path"},
         },
-        mutually_exclusive=[("spec", "config")],
+        mutually_exclusive=[("spec", "config"), ("spec", "saved_plan"), ("config", "saved_plan")],
         supports_check_mode=True,
     )
     work = Work(module)

@@ -1,0 +1,1 @@
+"""Many hosts at once, seen from the controller: their facts, plans and reports."""
