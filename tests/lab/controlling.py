@@ -27,6 +27,13 @@ SPEC: dict[str, Any] = {
 CONNECTION = {"ansible_connection": "remedy_lab", "ansible_become_method": "ansible.builtin.su"}
 
 
+def wheels_for(python: str, directory: Path) -> Path:
+    """What `make dist` collects for one version of Python, in a directory that is made: itself."""
+    command = [sys.executable, "-m", "remedy.wheels", str(directory), "--checkout", str(REPOSITORY), "--python", python]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    return directory
+
+
 class Controller:
     """An inventory, and the playbooks of the checkout played against it."""
 
