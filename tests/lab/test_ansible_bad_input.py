@@ -30,7 +30,8 @@ HOSTILE = 'shop "ü" $(touch /tmp/pwned);`id`|x'
 LOCK_HOLDER = """
 import fcntl, os, sys
 os.makedirs("/var/lib/remedy", 0o700, exist_ok=True)
-fcntl.flock(open("/var/lib/remedy/lock", "w"), fcntl.LOCK_EX)
+lock = open("/var/lib/remedy/lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.read()
 """
