@@ -8,20 +8,22 @@ from pathlib import Path
 
 import pytest
 from conftest import LabHost
-from controlling import SPEC, Controller, changed, wheels_for
+from controlling import SPEC, Controller, changed
 from state import differences, host_state
 
 pytestmark = pytest.mark.lab
 
 
-def test_the_playbooks_install_apply_once_and_put_everything_back(lab_host: LabHost, tmp_path: Path) -> None:
+def test_the_playbooks_install_apply_once_and_put_everything_back(
+    lab_host: LabHost, wheels: Path, tmp_path: Path
+) -> None:
     host = lab_host(engine="28.5", firewall="nft")
     before = host_state(host)
     controller = Controller(
         tmp_path,
         {host.name: {}},
         remedy_spec=SPEC,
-        remedy_wheels=str(wheels_for("3.14", tmp_path / "wheels")),
+        remedy_wheels=str(wheels),
         remedy_confirm_within="2m",
     )
 

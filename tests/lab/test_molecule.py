@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from controlling import PROGRAMS, REPOSITORY, wheels_for
+from controlling import PROGRAMS, REPOSITORY
 
 pytestmark = pytest.mark.lab
 
 
-def test_molecule_plays_uninstall(tmp_path: Path) -> None:
+def test_molecule_plays_uninstall(wheels: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [PROGRAMS / "molecule", "test", "--scenario-name", "uninstall"],
         capture_output=True,
@@ -23,7 +23,7 @@ def test_molecule_plays_uninstall(tmp_path: Path) -> None:
         env={
             **os.environ,
             "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-            "REMEDY_WHEELS": str(wheels_for("3.14", tmp_path / "wheels")),
+            "REMEDY_WHEELS": str(wheels),
             # Beside a Molecule that somebody runs by hand.
             "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
             "NO_COLOR": "1",
