@@ -23,7 +23,7 @@ DONE := $(VENV)/.installed
 
 # What the lab, the tests and the build of python-iptables need of Debian.
 PACKAGES := python3-venv python3-dev gcc libc6-dev ca-certificates mmdebstrap debian-archive-keyring \
-            iptables nftables conntrack iproute2 procps util-linux kmod curl wrk
+            iptables nftables conntrack iproute2 procps util-linux kmod curl wrk openssh-client
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -36,7 +36,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures truth lab bench-loss bench-demo bench-speed bench-paths dist lint-playbooks molecule lock clean
+.PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-paths dist lint-playbooks molecule lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ demo: setup ## docker-proxy out of the path of a real Docker host and back, unde
 test: setup ## all tests: unit, property, documentation, and on real Docker hosts
 	@status=0; $(BIN)/python -m pytest || status=$$?; \
 	if [ -n "$${STATUS_FILE:-}" ]; then echo $$status > "$$STATUS_FILE"; fi; exit $$status
+
+test-all: setup ## make test, then all scenarios of Molecule: for before a release, a quarter of an hour more
+	@status=0; $(MAKE) --no-print-directory test || status=$$?; \
+	$(MAKE) --no-print-directory molecule || status=$$?; exit $$status
 
 # The unit tests in two halves and the types beside them: two cores are usual, and twenty seconds are long.
 check: $(DONE) ## the quick half, for before a commit: lint, format, types, unit tests
@@ -116,7 +120,7 @@ lint-playbooks: $(DONE) ## ansible-lint of playbooks/ and molecule/, its stricte
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/playbooks/collections \
 	  $(BIN)/ansible-lint --offline --profile production playbooks molecule
 
-# The legacy host of `default` needs python-iptables for Debian 12's Python, which is why LEGACY is set here.
+# The host of `legacy` needs python-iptables for Debian 12's Python, which is why LEGACY is set here.
 molecule: setup ## the playbooks on real Docker hosts: all scenarios, or SCENARIO=rolling
 	@$(MAKE) --no-print-directory dist LEGACY=1
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)

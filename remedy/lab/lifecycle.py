@@ -171,7 +171,7 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _bring_up(layout: Layout, order: Order, say: Say) -> Host:
-    rootfs = host_rootfs(order.engine, layout.cache, say)
+    rootfs = host_rootfs(order.engine, layout.cache, say, order.topology.packages)
     template = docker_template(order.engine, layout.cache, say)
     with _claimed(layout, order, rootfs) as record:
         say(f"starting {record.name} ...")

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from remedy.errors import CommandError, LabError
@@ -66,9 +67,16 @@ HOST_RECIPES = {
 IMAGE_RECIPE = Recipe("bookworm", "essential", ("haproxy", "nginx-light", "socat", "busybox"), revision=4)
 
 
-def host_rootfs(engine: str, cache: Path, say: Say) -> Path:
-    """The root file system for hosts with an engine, built when it is not there yet."""
+def host_recipe(engine: str, packages: Iterable[str] = ()) -> Recipe:
+    """The recipe of an engine's hosts. packages: what is wanted beside the usual; the order does not matter."""
     recipe = HOST_RECIPES[engine]
+    more = sorted(set(packages) - set(recipe.packages))
+    return replace(recipe, packages=(*recipe.packages, *more))
+
+
+def host_rootfs(engine: str, cache: Path, say: Say, packages: Iterable[str] = ()) -> Path:
+    """The root file system for hosts with an engine and these further packages, built when it is not there yet."""
+    recipe = host_recipe(engine, packages)
 
     def make(workplace: Workplace) -> Path:
         root = workplace.directory / "root"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+# As Debian's policy names packages: what goes into mmdebstrap's --include can be nothing else.
+_PACKAGE = r"^[a-z0-9][a-z0-9+.-]+$"
 _PUBLISH = re.compile(
     r"(?:(?:(?P<ip>\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(?P<host>\d*):)?(?P<port>\d+)(?:/(?P<protocol>tcp|udp|sctp))?"
 )
@@ -146,6 +148,7 @@ class Topology(_Model):
     description: str = ""
     extends: str | None = None
     scale: dict[str, int] = {}
+    packages: tuple[Annotated[str, Field(pattern=_PACKAGE)], ...] = ()  # of Debian, beside what every host has
     # JSON, or the very bytes of the file.
     daemon_json: dict[str, JsonValue] | str | None = None
     sysctls: dict[str, str | int] = {}

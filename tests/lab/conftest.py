@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from controlling import wheels_for
 
 from remedy.lab import ENGINES, FIREWALLS, Host, Topology, lab_up
 
@@ -26,6 +27,12 @@ def lab_host() -> Iterator[LabHost]:
 def module_lab_host() -> Iterator[LabHost]:
     """The same factory for hosts that the tests of a module share."""
     yield from _factory()
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make dist` collects, for the Python of the hosts with engine 28.5: built once for all who install."""
+    return wheels_for("3.14", tmp_path_factory.mktemp("wheels"))
 
 
 def _factory() -> Iterator[LabHost]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,63 +12,36 @@ from typing import Any
 
 import pytest
 from conftest import LabHost
+from controlling import REPOSITORY, SPEC, Controller, changed
 from state import differences, host_state
 
 from remedy.lab import Host
 
-REPOSITORY = Path(__file__).parents[2]
-PROGRAMS = Path(sys.executable).parent
-SPEC = {
-    "version": 1,
-    "load_balancer": "dev1-haproxy-1",
-    "backends": [{"containers": ["dev1-api-1", "dev1-api-2", "dev1-api-3"], "port": 8080}],
-    "remedies": {"userland_proxy": False},
-    "policy": {"restart_engine": True},
-}
+pytestmark = pytest.mark.lab
 
 
-class Controller:
-    """Runs the playbooks of the checkout against one host."""
+class FleetController(Controller):
+    """It has `remedy fleet`, too; its inventory has a second host that is not there yet."""
 
     def __init__(self, host: Host, directory: Path, wheels: Path) -> None:
-        self.directory = directory
+        hosts = {host.name: {}, "later\x1b]0;x": {}}
+        super().__init__(directory, hosts, remedy_spec=SPEC, remedy_wheels=str(wheels), remedy_confirm_within="2m")
         self.program = installed(directory / "venv", wheels)
-        self.inventory = directory / "hosts.json"
-        connection = {"ansible_connection": "remedy_lab", "ansible_become_method": "ansible.builtin.su"}
-        variables = {**connection, "remedy_spec": SPEC, "remedy_wheels": str(wheels), "remedy_confirm_within": "2m"}
-        hosts = {host.name: {}, "later\x1b]0;x": {}}  # the second one is not there yet
-        self.inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": variables}}))
         self.limit = f"--limit={host.name}"
 
-    def play(self, playbook: str, *options: str, status: int = 0) -> str:
-        """Play to its end, and return what was written. Another exit status fails the test."""
-        path = REPOSITORY / f"playbooks/{playbook}.yml"
-        return self._run([PROGRAMS / "ansible-playbook", "-i", self.inventory, path, self.limit, *options], status)
+    def start(self, playbook: str | Path, *options: str, **variables: Any) -> subprocess.Popen[str]:
+        """Without another --limit, play for the host that is there."""
+        return super().start(playbook, self.limit, *options, **variables)
 
     def fleet(self, command: str, *options: str, status: int = 0) -> Any:
-        """Run `remedy fleet` as it is installed from its wheel, and return its answer."""
+        """Run `remedy fleet` as it is installed from its wheel, with the wheel's collection, and return its answer."""
+        environment = {key: value for key, value in self._environment().items() if key != "ANSIBLE_COLLECTIONS_PATH"}
         line = [self.program, "fleet", command, "-i", self.inventory, "--format", "json", *options]
-        return json.loads(self._run(line, status))
-
-    def _run(self, line: list[str | Path], status: int) -> str:
         done = subprocess.run(
-            line,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-            cwd=self.directory,
-            env={
-                **os.environ,
-                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-                "ANSIBLE_CONNECTION_PLUGINS": str(REPOSITORY / "molecule/plugins/connection"),
-                "ANSIBLE_PIPELINING": "1",
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"),
-            },
+            line, capture_output=True, text=True, check=False, timeout=500, cwd=self.directory, env=environment
         )
         assert done.returncode == status, done.stdout[-6000:] + done.stderr[-2000:]
-        return done.stdout
+        return json.loads(done.stdout)
 
 
 def installed(venv: Path, wheels: Path) -> Path:
@@ -81,21 +53,6 @@ def installed(venv: Path, wheels: Path) -> Path:
     (packages,) = (venv / "lib").glob("python*/site-packages")
     (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return venv / "bin" / "remedy"
-
-
-def changed(output: str, host: Host) -> int:
-    found = re.search(rf"^{re.escape(host.name)} .*changed=(\d+)", output, re.MULTILINE)
-    assert found is not None, output
-    return int(found[1])
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make dist` collects, for the Python of one engine's host."""
-    directory = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "remedy.wheels", str(directory), "--checkout", str(REPOSITORY), "--python", "3.14"]
-    subprocess.run(command, check=True, timeout=300)
-    return directory
 
 
 def test_the_wheel_holds_the_playbooks_as_they_are_here(wheels: Path, tmp_path: Path) -> None:
@@ -118,10 +75,10 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
 ) -> None:
     host = lab_host(engine="28.5", firewall="nft")
     before = host_state(host)
-    controller = Controller(host, tmp_path, wheels)
+    controller = FleetController(host, tmp_path, wheels)
 
-    assert changed(controller.play("install"), host) > 0
-    assert changed(controller.play("install"), host) == 0
+    assert changed(controller.play("install"), host.name) > 0
+    assert changed(controller.play("install"), host.name) == 0
 
     installed = host_state(host)
     planned = controller.play("apply", "--check", "--diff")
@@ -135,22 +92,22 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
     assert [path.name for path in tmp_path.glob("plans/*")] == [f"{host.name}.plan"]
     assert differences(installed, host_state(host)) == []
 
-    saved = "remedy_plans_dir=plans"
-    applied = controller.play("apply", "-e", saved, "--limit=all", status=2)
+    saved = {"remedy_plans_dir": "plans"}
+    applied = controller.fail_to_play("apply", "--limit=all", **saved)
     assert re.search(r"later.*not touched: there is no saved plan", applied)
     assert re.search(r"28\.5\S* +iptables-nft +9 -> 0 .* applied", applied)
     status = json.loads(host.run(["/opt/remedy/bin/remedy", "status", "--format", "json"]).stdout)
     assert (status["state"], status["docker_proxy_processes"], status["drift"]) == ("applied", 0, [])
-    assert changed(controller.play("apply"), host) == 0
-    assert f"exit code 6, stale: {host.name} is left out" in controller.play("apply", "-e", saved, status=2)
+    assert changed(controller.play("apply"), host.name) == 0
+    assert f"exit code 6, stale: {host.name} is left out" in controller.fail_to_play("apply", **saved)
 
     (row,) = controller.fleet("report", controller.limit)["hosts"]
     assert (row["status"]["state"], row["status"]["drift"], row["error"]) == ("applied", [], None)
 
-    assert changed(controller.play("rollback"), host) == 1
+    assert changed(controller.play("rollback"), host.name) == 1
     assert differences(installed, host_state(host)) == []
 
-    controller.play("install", "-e", "remedy_state=absent")
+    controller.play("install", remedy_state="absent")
     left = host.run(["find", "/opt/remedy", "/etc/remedy", "/var/lib/remedy", "-maxdepth", "0"], check=False)
     assert left.stdout == ""
     assert differences(before, host_state(host)) == []

@@ -19,6 +19,11 @@ options:
     vars:
       - name: inventory_hostname
       - name: ansible_host
+  remote_user:
+    description: User on the host who runs the commands. Nobody is asked for a password.
+    default: root
+    vars:
+      - name: ansible_user
 extends_documentation_fragment:
   - connection_pipelining
 """
@@ -34,7 +39,7 @@ from remedy.lab import Host, find_host
 
 
 class Connection(ConnectionBase):
-    """Programs run inside all namespaces of the host, as root."""
+    """Programs run inside all namespaces of the host, as root unless another user is named."""
 
     transport = "remedy_lab"
     has_pipelining = True
@@ -91,6 +96,8 @@ class Connection(ConnectionBase):
         return output
 
     def _run(self, arguments: list[str], stdin: bytes | None = None) -> tuple[int, bytes, bytes]:
+        user = self.get_option("remote_user")
+        arguments = arguments if user == "root" else ["runuser", f"--user={user}", "--", *arguments]
         command: Any = self._host().command(arguments)
         done = subprocess.run(command, input=stdin or b"", capture_output=True, check=False)
         return done.returncode, done.stdout, done.stderr

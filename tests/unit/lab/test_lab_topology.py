@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from remedy.errors import LabError
 from remedy.lab.containers import container_request, expected_ports
+from remedy.lab.rootfs import host_recipe
 from remedy.lab.topology import Container, Publish, Topology
 from remedy.lab.topology_files import load_topology, shipped_topologies
 
@@ -127,3 +129,16 @@ def test_only_the_images_own_servers_are_waited_for() -> None:
     assert expected_ports(Container(name="a", role="idle")) == set()
     published = (Publish(port=443), Publish(port=53, protocol="udp"))
     assert expected_ports(Container(name="a", role="haproxy", publish=published)) == {443}
+
+
+@pytest.mark.parametrize("package", ["", "openssh-server,sudo", "../x", "--hook", "Sudo"])
+def test_a_package_has_a_package_s_name(package: str) -> None:
+    with pytest.raises(ValidationError):
+        Topology.model_validate({"packages": [package]})
+
+
+def test_further_packages_want_a_root_file_system_of_their_own() -> None:
+    usual = host_recipe("28.5")
+    assert host_recipe("28.5", ["iptables"]) == usual
+    assert host_recipe("28.5", ["sudo", "openssh-server"]) == host_recipe("28.5", ["openssh-server", "sudo"])
+    assert host_recipe("28.5", ["sudo"]).key != usual.key

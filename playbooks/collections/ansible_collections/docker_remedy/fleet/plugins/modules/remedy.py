@@ -122,7 +122,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: Whether the plan has anything to do. RV(changed) is false where nothing was done.
+  description: Whether the plan has anything to do. C(changed) is false where nothing was done.
   returned: state is planned or applied
   type: bool
   sample: true
