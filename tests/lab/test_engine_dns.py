@@ -1,4 +1,4 @@
-"""haproxy 2.6, 3.0 and 3.2 hear of names again after the engine's restart, and give a name to all who share it."""
+"""haproxy 2.6 and 3.2 hear of names again after the engine's restart, and give a name to all who share it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ backend api
     server one 172.17.0.1:5001
     server two 172.17.0.1:5002 resolve-opts ignore-weight
 """
-SERIES = {"2.6": None, "3.0": "trixie", "3.2": "forky"}
+# One that asks by UDP and one that must ask by TCP. Each other series costs a minute and a half to build: 3.0 was tried
+# by hand.
+SERIES = {"2.6": None, "3.2": "forky"}
 
 
 @pytest.fixture(scope="module")
