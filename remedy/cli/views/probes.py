@@ -8,7 +8,7 @@ from rich.console import Console
 
 from remedy.cli.views import untracked
 from remedy.cli.views.layout import Cell, Page, count
-from remedy.cli.views.tracking import show_tracked
+from remedy.cli.views.tracking import show_tracked_in_short
 
 _WORDS = {True: ("works", "green"), False: ("fails", "bold red"), None: ("not tried", "dim")}
 
@@ -23,7 +23,7 @@ def show(console: Console, described: dict[str, Any]) -> None:
         _show_probes(page, probes)
     if described.get("conntrack") is not None:
         page.blank()
-        show_tracked(page, described["conntrack"])
+        show_tracked_in_short(page, described["conntrack"])
     untracked.show(page, described.get("untracked", []))
 
 

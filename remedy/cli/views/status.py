@@ -8,7 +8,7 @@ from rich.console import Console
 
 from remedy.cli.views import untracked
 from remedy.cli.views.layout import Page, count, moment
-from remedy.cli.views.tracking import show_tracked
+from remedy.cli.views.tracking import show_tracked_in_short
 
 _STATES = {
     "clean": ("Nothing of remedy's is applied.", "bold"),
@@ -32,7 +32,7 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"Docker {status['engine_version']}, userland proxy {_PROXY[status['userland_proxy']]}, "
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
-    show_tracked(page, status["conntrack"])
+    show_tracked_in_short(page, status["conntrack"])
     untracked.show(page, status.get("untracked", []))
     if status["watcher"] is not None:
         page.line(f"The watcher (remedy-watch.service) is {status['watcher']}.")
