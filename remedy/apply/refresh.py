@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.followers import with_followers
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.published import published_ports
-from remedy.plan.model import Action, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import Action, CreateNetwork, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
 from remedy.plan.userland_proxy import leftovers_of
 
@@ -26,17 +27,29 @@ def refreshed_run(begun: Begun, planned: Sequence[Action], facts: HostFacts | No
     route_localnet goes back last of all: the bridging rules serve loopback by it until they are removed, also on
     bridges that appeared since the plan.
     """
-    late = _needed_by_rules(planned, facts)
+    own = _own_bridges(planned, facts)
+    late = _needed_by_rules(planned, facts, own)
     return tuple(
-        (with_followers(_in_time(refreshed(action, facts), late), planned, facts), undo) for action, undo in begun
+        (with_followers(_in_time(refreshed(action, facts, own), late), planned, facts), undo) for action, undo in begun
     )
 
 
-def _needed_by_rules(planned: Sequence[Action], facts: HostFacts | None) -> dict[str, str]:
+def _own_bridges(planned: Sequence[Action], facts: HostFacts | None) -> frozenset[str]:
+    """The bridges of networks that the run made: they go with these, so nothing is tidied on them before.
+
+    It would be known only while the engine answers whose they are, and the commands for finishing by hand would be
+    others when it does not.
+    """
+    own = {action.name for action in planned if isinstance(action, CreateNetwork)}
+    networks = () if facts is None else facts.networks
+    return frozenset(n.bridge for n in networks if n.bridge and n.name in own and INTENT_LABEL in n.labels)
+
+
+def _needed_by_rules(planned: Sequence[Action], facts: HostFacts | None, own: frozenset[str]) -> dict[str, str]:
     """What the undo of the switch would put back too early; nothing where no later undo could do it instead."""
     if not any(isinstance(action, SetSysctls) for action in planned):
         return {}
-    switches = [refreshed(action, facts) for action in planned if isinstance(action, SwitchUserlandProxy)]
+    switches = [refreshed(action, facts, own) for action in planned if isinstance(action, SwitchUserlandProxy)]
     return {
         name: value
         for switch in switches
@@ -55,17 +68,18 @@ def _in_time(action: Action, late: dict[str, str]) -> Action:
     return action
 
 
-def refreshed(action: Action, facts: HostFacts | None) -> Action:
+def refreshed(action: Action, facts: HostFacts | None, own: frozenset[str] = frozenset()) -> Action:
     """The action as it must be undone on the host of `facts`; None: the engine does not answer, nothing is known.
 
-    Without facts nothing is bridged: there is no engine that could be interrupted.
+    own: bridges that the undo of the run removes. Without facts nothing is bridged: there is no engine that could be
+    interrupted.
     """
     if isinstance(action, WriteRules | RemoveRules):
         if action.ruleset.name != "bridging":
             return action
         return action.model_copy(update={"ruleset": _bridging(action.ruleset, facts)})
     if isinstance(action, SwitchUserlandProxy) and action.restart and facts is not None:
-        return _refreshed_switch(action, facts)
+        return _refreshed_switch(action, facts, own)
     return action
 
 
@@ -75,10 +89,10 @@ def _bridging(planned: Ruleset, facts: HostFacts | None) -> Ruleset:
     return bridging_ruleset(facts, published_ports(facts))
 
 
-def _refreshed_switch(action: SwitchUserlandProxy, facts: HostFacts) -> SwitchUserlandProxy:
+def _refreshed_switch(action: SwitchUserlandProxy, facts: HostFacts, own: frozenset[str]) -> SwitchUserlandProxy:
     # Without bridging rules in the plan there are none to be brought up to date, and nobody who would remove them.
     is_bridged = bool(action.ruleset.redirects)
-    known = set(action.ruleset.engine_bridges)
+    known = own.union(action.ruleset.engine_bridges)
     appeared = [bridge for bridge in engine_bridges(facts) if bridge not in known]
     sysctls = {conf_name(bridge, "route_localnet"): "0" for bridge in appeared}
     leftovers = [leftover for bridge in appeared for leftover in leftovers_of(facts, bridge)]

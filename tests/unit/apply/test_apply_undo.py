@@ -10,13 +10,14 @@ import pytest
 
 import remedy.apply.undo as undo_module
 from remedy.actions.context import ActionContext
+from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.journal import Journal, read_journal
 from remedy.apply.progress import Progress
-from remedy.apply.refresh import refreshed
+from remedy.apply.refresh import refreshed, refreshed_run
 from remedy.apply.runs import Run
 from remedy.apply.undo import Undone, to_undo, undo_actions
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action, Plan, SwitchUserlandProxy
+from remedy.plan.model import Action, CreateNetwork, Plan, SwitchUserlandProxy
 
 ORDER = ["route_localnet", "hairpin_mode", "bridge", "hold_live_restore", "userland_proxy", "release_live_restore"]
 ORDER += ["unbridge"]
@@ -160,3 +161,18 @@ def test_a_switch_that_was_not_bridged_is_not_bridged_back(plan: Plan, facts: Ho
         undone = refreshed(planned, facts)
         assert isinstance(undone, SwitchUserlandProxy)
         assert bool(undone.ruleset.redirects) is is_bridged
+
+
+def test_nothing_is_tidied_on_a_bridge_that_goes_with_its_network(plan: Plan, facts: HostFacts) -> None:
+    """While the engine does not answer nobody knows whose it is: the commands by hand were others then."""
+    switch = next(action for action in plan.actions if isinstance(action, SwitchUserlandProxy))
+    texts = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "words")
+    create = CreateNetwork(id="create_network", **texts, name="lb", internal=True, subnets=(), labels={})
+    bridge = next(network for network in facts.networks if network.driver == "bridge")
+    made = bridge.model_copy(update={"name": "lb", "bridge": "br-lb", "labels": {INTENT_LABEL: "abc"}})
+    facts = facts.model_copy(update={"networks": (*facts.networks, made)})
+    for planned, is_tidied in (((switch,), True), ((create, switch), False)):
+        ((undone, _),) = refreshed_run(((switch, {}),), planned, facts)
+        assert isinstance(undone, SwitchUserlandProxy)
+        assert ("net.ipv4.conf.br-lb.route_localnet" in undone.sysctls_before) is is_tidied
+        assert "br-lb" in undone.ruleset.engine_bridges, "haproxy's way over it is bridged all the same"
