@@ -46,8 +46,13 @@ setup: packages $(DONE) ## all set-up on a bare Debian 12 as root: packages, .ve
 demo: setup ## docker-proxy out of the path of a real Docker host and back, under load, with the figures
 	@exec $(BIN)/python -m remedy.demo --engine $(ENGINE) --firewall $(FIREWALL)
 
+# What needs no quiet machine runs beside the first of the rest, which does not either; a shell lets its background
+# ignore ^C, so that is taken back.
 test: setup ## all tests: unit, property, documentation, and on real Docker hosts
-	@status=0; $(BIN)/python -m pytest || status=$$?; \
+	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; status=0; \
+	env --default-signal=INT $(BIN)/python -m pytest -p no:cacheprovider tests/unit tests/property tests/docs > "$$said" 2>&1 & \
+	beside=$$!; $(BIN)/python -m pytest tests/lab || status=$$?; \
+	wait $$beside || status=$$?; cat "$$said"; \
 	if [ -n "$${STATUS_FILE:-}" ]; then echo $$status > "$$STATUS_FILE"; fi; exit $$status
 
 test-all: setup ## make test, then all scenarios of Molecule: for before a release, a quarter of an hour more
