@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import LabHost
+from losses import broken_by_the_network, lost_by_the_network
 from operating import DIRECTORY, Operator
 from state import differences, host_state
 
@@ -175,13 +176,10 @@ def under_load(host: Host, change: Callable[[], object]) -> list[str]:
 
 
 def losses(vantage: VantageResult) -> list[str]:
-    lost = [
-        f"{vantage.name}: {one.kind} after {one.milliseconds} ms {one.detail}"
-        for one in vantage.incidents
-        if one.kind != "late" or one.retransmits
-    ]
-    unseen = vantage.refused + vantage.reset + vantage.failed + vantage.never
-    return lost or ([f"{vantage.name}: {unseen} connections"] if unseen else [])
+    """A network that is joined closes nobody's connection, not even in order."""
+    closed = [f"closed {vantage.keep_alive_closes} times"] if vantage.keep_alive_closes else []
+    lost = (*lost_by_the_network(vantage), *broken_by_the_network(vantage), *closed)
+    return [f"{vantage.name}: {line}" for line in lost]
 
 
 def name_files(host: Host) -> dict[str, Any]:
