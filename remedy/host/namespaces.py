@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from remedy.errors import PermissionNeededError
+from remedy.host.threads import run_in_a_thread_of_its_own
 
 CLONE_NEWNET = 0x40000000
 
@@ -48,22 +48,12 @@ def run_in_network_namespace(pid: int, function: Callable[[], Result]) -> Result
 
 def run_in_opened_namespace(descriptor: int, function: Callable[[], Result]) -> Result:
     """Call `function` inside the network namespace that an open descriptor stands for; see above."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
 
-    def enter_and_run() -> None:
-        try:
-            _set_namespace(descriptor)
-            results.append(function())
-        except BaseException as error:
-            errors.append(error)
+    def enter_and_run() -> Result:
+        _set_namespace(descriptor)
+        return function()
 
-    thread = threading.Thread(target=enter_and_run, name="remedy-netns", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return run_in_a_thread_of_its_own(enter_and_run, "remedy-netns")
 
 
 def _open_namespace(pid: int) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 from typing import TypeVar
+
+from remedy.host.threads import run_in_a_thread_of_its_own
 
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
@@ -24,26 +25,16 @@ def run_in_private_mounts(pid: int, function: Callable[[int], Result]) -> Result
     The directory is the host's /proc; paths from / are the process's, and not to be used. What the function raises is
     raised here. Raises OSError when the process is gone or may not be entered.
     """
-    results: list[Result] = []
-    errors: list[BaseException] = []
 
-    def enter_and_run() -> None:
+    def enter_and_run() -> Result:
+        _enter_copy(pid)
+        root = os.open("/", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
         try:
-            _enter_copy(pid)
-            root = os.open("/", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
-            try:
-                results.append(function(root))
-            finally:
-                os.close(root)
-        except BaseException as error:
-            errors.append(error)
+            return function(root)
+        finally:
+            os.close(root)
 
-    thread = threading.Thread(target=enter_and_run, name="remedy-mounts", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return run_in_a_thread_of_its_own(enter_and_run, "remedy-mounts")
 
 
 def open_for_writing(mounted: int) -> int:
