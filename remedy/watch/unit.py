@@ -17,6 +17,7 @@ from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
 
 UNIT = WATCHER_UNIT
 START_SECONDS = 90.0
+_HIDDEN = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 (PrivateTmp, systemd.exec(5))
 
 # Not ProtectKernelTunables (hairpin_mode and route_localnet are such), and no MemoryDenyWriteExecute (python-iptables
 # makes its callbacks by libffi). Capabilities: SYS_ADMIN for setns; SYS_CHROOT for the engine's mount namespace, whose
@@ -71,7 +72,8 @@ WantedBy=multi-user.target
 def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) -> None:
     """Install (or install again, with these settings) and start it; return once it has looked at everything.
 
-    extra: more options of `remedy watch`. Raises RefusedError (no systemd), CommandError (it does not start).
+    extra: more options of `remedy watch`. Raises RefusedError (no systemd; something lies in /tmp), CommandError
+    (it does not start).
     """
     if not systemd_is_init():
         raise RefusedError(
@@ -79,6 +81,7 @@ def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] 
             why="the watcher is a systemd service, so that it comes back after a crash and a reboot",
             next_step="run `remedy watch` under the supervisor that this host has",
         )
+    _check_is_seen(Path(sys.executable), spec_path)
     remove_unit(UNIT)
     try:
         install_unit(UNIT, unit_text(settings, spec_path, extra), start_timeout=START_SECONDS)
@@ -86,6 +89,19 @@ def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] 
         remove_unit(UNIT)
         error.next_step = f"journalctl -u {UNIT} tells why; nothing was left installed"
         raise
+
+
+def _check_is_seen(*paths: Path) -> None:
+    """A service with PrivateTmp sees an empty /tmp. Told before the watcher that is there is taken away."""
+    for path in paths:
+        place = Path(os.path.abspath(path))  # noqa: PTH100 (as in unit_text)
+        hidden = next((directory for directory in _HIDDEN if place.is_relative_to(directory)), None)
+        if hidden is not None:
+            raise RefusedError(
+                f"the service would not find {place}",
+                why=f"it does not see {hidden}, which anybody may write to",
+                next_step="keep remedy.yaml in /etc/remedy and remedy itself in /opt/remedy, for example",
+            )
 
 
 def uninstall_watcher() -> bool:

@@ -12,10 +12,12 @@ import pytest
 
 from remedy.apply.settings import Settings
 from remedy.cli.views.watch import json_line, text_line
+from remedy.errors import RefusedError
 from remedy.facts.model import HostFacts
 from remedy.paths.published import published_ports
 from remedy.plan.redirects import hairpin_ruleset
 from remedy.spec.models import HairpinOptions
+from remedy.watch import unit
 from remedy.watch.holding import with_listed
 from remedy.watch.notify import notify
 from remedy.watch.told import Told
@@ -100,3 +102,20 @@ def test_systemd_is_told_where_it_asked_to_be(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notify("READY=1", "STATUS=well")
         assert channel.recv(100) == b"READY=1\nSTATUS=well"
+
+
+def test_what_the_service_would_not_see_is_refused_before_the_watcher_that_is_there_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A service with PrivateTmp has an empty /tmp: it did not start, and the one before was gone."""
+    touched: list[str] = []
+    monkeypatch.setattr(unit, "systemd_is_init", lambda: True)
+    monkeypatch.setattr(unit, "remove_unit", touched.append)
+    settings = Settings(tmp_path, "unix:///run/docker.sock")
+    for path in ("/tmp/remedy.yaml", "/var/tmp/../tmp/remedy.yaml"):
+        with pytest.raises(RefusedError, match="would not find"):
+            unit.install_watcher(settings, Path(path))
+    monkeypatch.setattr("sys.executable", "/tmp/venv/bin/python")
+    with pytest.raises(RefusedError, match="/tmp/venv/bin/python"):
+        unit.install_watcher(settings, Path("/etc/remedy/remedy.yaml"))
+    assert touched == []
