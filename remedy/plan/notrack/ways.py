@@ -38,9 +38,16 @@ class Ways:
         self._path, self._balancer = path, balancer
         self._source = f"container:{balancer.name}"
         mapper = Mapper(path, balancer, ports)
-        self._servers = tuple(_servers(path.facts, balancer))
-        answers = [mapper.lead(server, {}) for server in self._servers]
-        self._led = [answer for answer in answers if isinstance(answer, Led)]
+        servers = tuple(_servers(path.facts, balancer))
+        answers = [mapper.lead(server, {}) for server in servers]
+        self._led: dict[tuple[str, int], list[Led]] = {}
+        for answer in answers:
+            if isinstance(answer, Led):
+                self._led.setdefault((answer.target.container.id, answer.target.port), []).append(answer)
+        self._named: dict[int | None, list[HaproxyServer]] = {}
+        for server in servers:
+            if not server_addresses(server, balancer):
+                self._named.setdefault(server.port, []).append(server)
         self._owners = container_by_address(path.facts)
 
     def to(self, backend: BackendContainer) -> Iterator[Way]:
@@ -49,14 +56,10 @@ class Ways:
             yield Way(server, to, self._path.connect(self._source, to))
 
     def _ends(self, backend: BackendContainer) -> Iterator[tuple[HaproxyServer, HostPort]]:
-        for led in self._led:
-            target = led.target
-            if (target.container.id, target.port) == (backend.container.id, backend.port):
-                for address in server_addresses(led.server, self._balancer):
-                    yield led.server, HostPort(address=address, port=led.server.port or target.port)
-        for server in self._servers:
-            if server_addresses(server, self._balancer) or server.port != backend.port:
-                continue
+        for led in self._led.get((backend.container.id, backend.port), ()):
+            for address in server_addresses(led.server, self._balancer):
+                yield led.server, HostPort(address=address, port=led.server.port or backend.port)
+        for server in self._named.get(backend.port, ()):
             for address in addresses_of_name(self._path.facts, self._balancer.name, server.host):
                 owner = self._owners.get(address)
                 if owner is not None and owner.id == backend.container.id:
