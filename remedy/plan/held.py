@@ -2,7 +2,7 @@
 
 Rules that are pinned to addresses, what they rest on (hairpin mode, route_localnet), and the runs' containers on the
 runs' networks. Nothing here restarts, reloads or cuts anything, and nothing is put there that no run has put there.
-Pure, and without a walk of packets: the runs' own plans have shown who is reached how.
+Pure. How packets travel is walked for untracked pairs alone, because NAT in their way would cut them off.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from remedy.facts.model import Container, HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
-from remedy.paths.published import container_by_address, published_ports
+from remedy.firewall.untracked_pairs import NOTRACK
+from remedy.paths.published import PublishedPort, container_by_address, published_ports
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
-from remedy.plan.model import Action, ConnectNetwork, NetworkMember, RemoveRules, WriteRules
+from remedy.plan.model import Action, ConnectNetwork, NetworkMember, Refusal, RemoveRules, WriteRules
+from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, with_pairs
 from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL, Selected, only_present, select
 from remedy.spec.models import Spec
 
@@ -24,43 +26,69 @@ _NEEDED = ("firewall", "network")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do."""
+    """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do.
+
+    left_tracked: why pairs that the spec wants untracked are not.
+    """
 
     actions: tuple[Action, ...]
     rulesets: tuple[Ruleset, ...]
+    left_tracked: tuple[Refusal, ...] = ()
 
 
-def held(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> Held:
+def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
     """What has to be done so that the host is as the applied runs left it, with today's containers.
 
-    applied: the actions of all applied runs, the oldest first. What `spec` is silent about stays as it is, except that
-    a rule whose container does not have its address any more goes. Raises SpecError (a port that belongs to two
-    backends), RefusedError (a bridge that no rule can name).
+    applied: the actions of all applied runs, the oldest first; last: the rulesets as they were found last. What `spec`
+    is silent about stays as it is, except that a rule whose container does not have its address any more goes. Raises
+    SpecError (a port that belongs to two backends), RefusedError (a bridge that no rule can name).
     """
-    wanted, selected = _resolved(spec, facts)
-    rulesets = tuple(_rulesets(wanted, facts, selected, applied))
-    rules = [action for ruleset in rulesets for action in hairpin_actions(facts, ruleset)]
-    return Held((*_networks(facts, selected, applied), *rules), rulesets)
+    wanted, selected, ports = _resolved(spec, facts)
+    networks = tuple(_networks(facts, selected, applied))
+    rulesets: list[Ruleset] = []
+    actions: list[Action] = []
+    left_tracked: tuple[Refusal, ...] = ()
+    hairpin = _hairpin(wanted, facts, selected, applied)
+    if hairpin is not None:
+        rulesets.append(hairpin)
+        actions += hairpin_actions(facts, hairpin)
+    untracked = _untracked(applied, last)
+    if untracked:
+        followed = followed_by_walk(wanted, facts, selected, ports, networks, untracked)
+        rulesets.append(followed.ruleset)
+        actions += notrack_actions(facts, followed.ruleset)
+        left_tracked = followed.left_tracked
+    return Held((*networks, *actions), tuple(rulesets), left_tracked)
 
 
-def held_rulesets(spec: Spec, facts: HostFacts, applied: Sequence[Action]) -> tuple[Ruleset, ...]:
-    """The rulesets alone, by the containers and networks of `facts`: the rules in it may be old. Raises as `held`."""
-    wanted, selected = _resolved(spec, facts)
-    return tuple(_rulesets(wanted, facts, selected, applied))
+def held_rulesets(
+    spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()
+) -> tuple[Ruleset, ...]:
+    """The rulesets alone, by the containers and networks of `facts`: the rules in it may be old.
+
+    last: as `held` found them last; who is reached how is taken from there, and not walked. Raises as `held`.
+    """
+    wanted, selected, _ = _resolved(spec, facts)
+    hairpin = _hairpin(wanted, facts, selected, applied)
+    known = _untracked(applied, last)
+    return (
+        *((hairpin,) if hairpin is not None else ()),
+        *((followed_by_name(wanted, facts, known),) if known else ()),
+    )
 
 
-def _resolved(spec: Spec, facts: HostFacts) -> tuple[Spec, Selected]:
+def _resolved(spec: Spec, facts: HostFacts) -> tuple[Spec, Selected, tuple[PublishedPort, ...]]:
     """The spec of whom there is, without what only a run may do."""
     wanted = only_present(spec, facts)
     wanted = wanted.model_copy(update={"remedies": wanted.remedies.model_copy(update={"userland_proxy": None})})
-    return wanted, select(wanted, facts, published_ports(facts))
+    ports = published_ports(facts)
+    return wanted, select(wanted, facts, ports), ports
 
 
-def _rulesets(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Iterator[Ruleset]:
-    """What has to stand of each ruleset that a run has written; empty where none of its rules do."""
-    hairpin = _hairpin(spec, facts, selected, applied)
-    if hairpin is not None:
-        yield hairpin
+def _untracked(applied: Sequence[Action], last: Sequence[Ruleset]) -> tuple[Ruleset, ...]:
+    """The pairs that are known to be right: as a run wrote them, then as they were found last."""
+    written = held_ruleset(applied, NOTRACK)
+    return () if written is None else (written, *(each for each in last if each.untracked))
 
 
 def unread_for_holding(facts: HostFacts) -> tuple[str, ...]:
@@ -76,8 +104,9 @@ def without_gone(ruleset: Ruleset, facts: HostFacts) -> Ruleset:
 
 
 def without_containers(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
-    """The ruleset without what is pinned to the addresses of these containers."""
-    return with_redirects(ruleset, tuple(r for r in ruleset.redirects if r.container not in names))
+    """The ruleset without what is pinned to the addresses of these containers; the same object where nothing is."""
+    kept = with_redirects(ruleset, tuple(r for r in ruleset.redirects if r.container not in names))
+    return with_pairs(kept, (pair for pair in kept.untracked if names.isdisjoint((pair.client, pair.server))))
 
 
 def with_redirects(ruleset: Ruleset, redirects: tuple[object, ...]) -> Ruleset:
@@ -100,7 +129,13 @@ def held_ruleset(applied: Sequence[Action], name: RulesetName) -> Ruleset | None
 
 def pinned_to(ruleset: Ruleset) -> tuple[str, ...]:
     """Each address that the ruleset is pinned to, and whose it is, for people."""
-    return tuple(f"{r.port} -> {r.container} {r.to_address}:{r.to_port}" for r in ruleset.redirects)
+    return (
+        *(f"{r.port} -> {r.container} {r.to_address}:{r.to_port}" for r in ruleset.redirects),
+        *(
+            f"{p.client} {p.client_address} <-> {p.server} {p.server_address}:{p.server_port}"
+            for p in ruleset.untracked
+        ),
+    )
 
 
 def _hairpin(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Ruleset | None:

@@ -59,7 +59,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     if hairpin is not None:
         own = hairpin_actions(facts, hairpin)
         if own and hairpin.redirects:
-            refusals += pinned_refusal(spec, facts)
+            refusals += pinned_refusal(spec, facts, "hairpin")
         if own and wants_proxy is None:
             refusals += unread_refusals(facts)
         bundles.append(own)

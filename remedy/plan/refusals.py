@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall import names
+from remedy.firewall.ruleset import RulesetName
 from remedy.plan.engine_flags import configured, flag_of
 from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
@@ -174,14 +175,14 @@ def unread_refusals(facts: HostFacts) -> Iterator[Refusal]:
             )
 
 
-def pinned_refusal(spec: Spec, facts: HostFacts) -> Iterator[Refusal]:
-    """The rules are pinned to container addresses, and nothing follows the containers."""
+def pinned_refusal(spec: Spec, facts: HostFacts, name: RulesetName) -> Iterator[Refusal]:
+    """The rules of this name are pinned to container addresses, and nothing follows the containers."""
     watcher = facts.systemd.watcher
     if spec.accepts_pinned or watcher in WATCHING:
         return
     yield Refusal(
         code="pinned",
-        what="hairpin rules are pinned to the addresses that the containers have now",
+        what=f"{name} rules are pinned to the addresses that the containers have now",
         why="when a container is made again its address may change, and "
         + ("no watcher is installed that follows" if watcher is None else f"remedy-watch.service is {watcher}"),
         cure=(

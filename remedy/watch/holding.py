@@ -18,17 +18,18 @@ from remedy.facts.engine_api import Answer, EngineApi
 from remedy.facts.gather import gather
 from remedy.facts.model import Container, FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
-from remedy.firewall.ruleset import Ruleset
+from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import container_by_address
 from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
-from remedy.plan.model import Action, RemoveRules, WriteRules
+from remedy.plan.model import Action, ForgetFlows, Refusal, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.applied import Applied, AppliedRuns
 
 Look = Callable[[], HostFacts]
 Warn = Callable[[str], None]
 Gone = Callable[[], frozenset[str]]
+CHANGED = "the containers changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Holding:
         self._journal = WatchJournal(settings.state_dir)
         self._context = ActionContext.for_host(settings.socket, settings.state_dir)
         self._is_settled = False  # a watcher before this one may have been killed in the middle
+        self._last: tuple[Ruleset, ...] = ()  # as the last full look found that they have to be
+        self._left_tracked: tuple[Refusal, ...] = ()
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, for the metrics
 
@@ -72,9 +75,11 @@ class Holding:
         if applied.state != "applied":
             return Done(state=applied.state)
         self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
-        wanted = held(spec, facts, applied.actions)
+        wanted = held(spec, facts, applied.actions, self._last)
+        self._last = wanted.rulesets
+        self._tell_left_tracked(wanted.left_tracked)
         actions = tuple(action for action in _without(wanted.actions, gone()) if not self._is_written(action))
-        if actions:
+        if any(not isinstance(action, ForgetFlows) for action in actions):
             return self._transaction(applied, actions, facts, why)
         self._remember_rules(wanted.rulesets)
         self._settle()
@@ -97,12 +102,12 @@ class Holding:
             return Done(state=applied.state)
         facts = with_listed(self.facts, self._list())
         dead = gone()
-        actions = []
-        for ruleset in held_rulesets(spec, facts, applied.actions):
+        actions: list[Action] = []
+        for ruleset in held_rulesets(spec, facts, applied.actions, self._last):
             wanted = without_containers(ruleset, dead)
             written, backend = self._written(applied, ruleset.name)
-            if backend is not None and (written != wanted if wanted.redirects else written is not None):
-                actions.append(_write(wanted, backend))
+            if backend is not None and (written is not None if wanted.is_empty else written != wanted):
+                actions += _write(wanted, written, backend)
         return self._transaction(applied, actions, None, why) if actions else Done()
 
     def _list(self) -> list[Answer]:
@@ -117,14 +122,14 @@ class Holding:
         applied = self.runs.read()
         if applied.state != "applied":
             return Done(state=applied.state)
-        actions = []
+        actions: list[Action] = []
         for name in RULESET_NAMES:
             written, backend = self._written(applied, name)
             if written is None or backend is None:
                 continue
             kept = without_containers(written, frozenset(names))
             if kept is not written:
-                actions.append(_write(kept, backend))
+                actions += _write(kept, written, backend)
         return self._transaction(applied, actions, None, why) if actions else Done()
 
     def rules_stand(self) -> bool:
@@ -139,19 +144,26 @@ class Holding:
             if written is not None and backend is not None
         )
 
-    def _written(self, applied: Applied, name: str) -> tuple[Ruleset | None, FirewallBackend | None]:
+    def _written(self, applied: Applied, name: RulesetName) -> tuple[Ruleset | None, FirewallBackend | None]:
         for action in reversed(applied.actions):
             if isinstance(action, WriteRules) and action.ruleset.name == name:
-                if held_ruleset(applied.actions, action.ruleset.name) is None:
+                if held_ruleset(applied.actions, name) is None:
                     break
-                return self._context.owned_rules.get(action.ruleset.name), FirewallBackend(action.firewall_backend)
+                return self._context.owned_rules.get(name), FirewallBackend(action.firewall_backend)
         return None, None
+
+    def _tell_left_tracked(self, refusals: tuple[Refusal, ...]) -> None:
+        """Once, as long as it is the same."""
+        for refusal in refusals:
+            if refusal not in self._left_tracked:
+                self._warn(f"tracked as before: {refusal.what}: {refusal.why}. {refusal.cure}")
+        self._left_tracked = refusals
 
     def _remember_rules(self, standing: Sequence[Ruleset]) -> None:
         """Rules that stand without their record (the disk was full when they were written) get it now."""
         owned = self._context.owned_rules
         for ruleset in standing:
-            wanted = ruleset if ruleset.redirects else None
+            wanted = None if ruleset.is_empty else ruleset
             if owned.get(ruleset.name) == wanted:
                 continue
             with host_lock(self._settings, WATCHER):
@@ -175,16 +187,16 @@ class Holding:
             if self.runs.have_changed():
                 return Done(again=True)
             run = applied.run_of(actions[0])
-            told = tuple(self._described(action) for action in actions)
+            told = tuple(self._described(action) for action in actions if not isinstance(action, ForgetFlows))
             identity = self._begin(run.id, why, told)
             try:
-                for action in actions if identity is not None else filter(_is_about_rules, actions):
+                for action in actions if identity is not None else filter(_needs_no_record, actions):
                     self._act(applied, action, facts)
             except Exception as error:
                 self._end(identity, str(error) or type(error).__name__)
                 raise
             self._end(identity)
-        if identity is None and not all(map(_is_about_rules, actions)):
+        if identity is None and not all(map(_needs_no_record, actions)):
             raise InputError(
                 "only rules were followed",
                 where=str(self._settings.state_dir),
@@ -259,20 +271,39 @@ def _is_as_known(container: Container, known: Container | None) -> bool:
     ]
 
 
-def _write(ruleset: Ruleset, backend: FirewallBackend) -> Action:
-    kind = WriteRules if ruleset.redirects else RemoveRules
-    return kind(
+def _write(ruleset: Ruleset, written: Ruleset | None, backend: FirewallBackend) -> Iterator[Action]:
+    """The rules in one transaction; then what conntrack knows of pairs that are new in them is forgotten."""
+    kind = RemoveRules if ruleset.is_empty else WriteRules
+    yield kind(
         id=f"{ruleset.name}_rules",
-        summary=f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
-        if ruleset.redirects
-        else f"remove the {ruleset.name} rules",
-        reason="the containers changed",
+        summary=_summary(ruleset),
+        reason=CHANGED,
         before="",
         after="",
         inverse="",
         ruleset=ruleset,
         firewall_backend=backend,
     )
+    known = () if written is None else written.untracked
+    new = tuple(pair for pair in ruleset.untracked if pair not in known)
+    if new:
+        yield ForgetFlows(
+            id="forget_flows",
+            summary="delete the conntrack entries of new pairs",
+            reason=CHANGED,
+            before="",
+            after="",
+            inverse="",
+            pairs=new,
+        )
+
+
+def _summary(ruleset: Ruleset) -> str:
+    if ruleset.is_empty:
+        return f"remove the {ruleset.name} rules"
+    if ruleset.untracked:
+        return f"{ruleset.name} rules for {len(ruleset.untracked)} pairs"
+    return f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
 
 
 def _without(actions: Sequence[Action], gone: frozenset[str]) -> Iterator[Action]:
@@ -280,7 +311,7 @@ def _without(actions: Sequence[Action], gone: frozenset[str]) -> Iterator[Action
     for action in actions:
         if gone and isinstance(action, WriteRules):
             ruleset = without_containers(action.ruleset, gone)
-            if ruleset.redirects:
+            if not ruleset.is_empty:
                 yield action.model_copy(update={"ruleset": ruleset})
         else:
             yield action
@@ -297,3 +328,7 @@ def _changes(before: Ruleset | None, after: Ruleset | None) -> str:
 
 def _is_about_rules(action: Action) -> bool:
     return isinstance(action, WriteRules | RemoveRules)
+
+
+def _needs_no_record(action: Action) -> bool:
+    return isinstance(action, WriteRules | RemoveRules | ForgetFlows)

@@ -22,6 +22,7 @@ from remedy.plan.model import Action, PlanWarning, Refusal
 from remedy.plan.notrack import obstacles, told
 from remedy.plan.notrack.rule_actions import keeping_untracked, removal
 from remedy.plan.notrack.survey import Survey, with_accepts_where_needed
+from remedy.plan.refusals import pinned_refusal
 from remedy.plan.rewiring.moved import rewiring_of
 from remedy.plan.selection import Selected
 from remedy.spec.models import HostPort, Spec
@@ -88,7 +89,7 @@ def _write(spec: Spec, facts: HostFacts, survey: Survey, consumers: Sequence[Con
     warnings += dict.fromkeys(_own_published_ports(survey, ruleset))
     return Untracking(
         after=keeping_untracked(facts, ruleset, found) if found else (),
-        refusals=tuple(obstacles.pinned(spec)) if found else (),
+        refusals=tuple(pinned_refusal(spec, facts, NOTRACK)) if found else (),
         warnings=tuple(warnings),
     )
 

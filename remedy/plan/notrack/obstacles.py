@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from remedy.firewall.ruleset import UntrackedPair
 from remedy.paths.telling import translations
@@ -10,7 +10,6 @@ from remedy.paths.verdict import Step, Verdict
 from remedy.plan.model import Refusal
 from remedy.plan.notrack.ways import Way
 from remedy.plan.selection import BackendContainer
-from remedy.spec.models import Spec
 
 USER_NETWORK = "user_network: NAME leads the load balancer to its backends without NAT, in the same plan"
 
@@ -103,19 +102,6 @@ def dropped_untracked(pair: UntrackedPair, verdict: Verdict) -> Refusal:
         + "; untracked packets are neither NEW nor ESTABLISHED, and remedy's accept does not overrule this rule",
         cure="accept them ahead of that rule, by address and port in both directions: -m conntrack --ctstate UNTRACKED",
     )
-
-
-def pinned(spec: Spec) -> Iterator[Refusal]:
-    """The rules name addresses, and nothing follows the containers yet."""
-    if not spec.accepts_pinned:
-        yield Refusal(
-            code="pinned",
-            what="notrack rules are pinned to the addresses that the containers have now",
-            why="when a container is made again its address may change: its flows are tracked again, and the rule "
-            "stays for whoever gets the address; the watcher does not follow these rules yet",
-            cure="accept it with accept_pinned: true (`remedy status` shows a rule whose container is gone)",
-            accepted_by="accept_pinned: true",
-        )
 
 
 def words(pair: UntrackedPair) -> str:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from remedy.facts.model import Address, Container, Endpoint, HostFacts
 from remedy.firewall.ruleset import UntrackedPair
 from remedy.plan.selection import BackendContainer
+
+Place = tuple[str, str, str, int, str, int]
+
+
+def place_of(pair: UntrackedPair) -> Place:
+    """What stays of a pair when its containers are made again."""
+    return pair.client, pair.server, pair.protocol, pair.server_port, pair.network, pair.family
+
+
+def in_order(pairs: Iterable[UntrackedPair]) -> tuple[UntrackedPair, ...]:
+    """One order, whatever they were found by: rules of iptables that stand in another one are others."""
+    return tuple(sorted(pairs, key=place_of))
 
 
 def candidates(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from remedy.facts.model import Container, HostFacts, Protocol
@@ -16,7 +16,7 @@ from remedy.paths.verdict import Verdict
 from remedy.paths.walk import Datapath
 from remedy.plan.model import Refusal
 from remedy.plan.notrack import obstacles
-from remedy.plan.notrack.pairs import candidates, of_later
+from remedy.plan.notrack.pairs import candidates, in_order, of_later
 from remedy.plan.notrack.ways import Ways
 from remedy.plan.selection import BackendContainer
 from remedy.spec.models import HostPort, NotrackOptions
@@ -117,10 +117,10 @@ def _objection(pair: UntrackedPair, verdict: Verdict) -> Refusal | None:
 
 
 def with_accepts_where_needed(
-    survey: Survey, pairs: Sequence[UntrackedPair]
+    survey: Survey, pairs: Collection[UntrackedPair]
 ) -> tuple[Ruleset, list[tuple[UntrackedPair, Verdict]]]:
     """The rules for these pairs, and those that would be dropped all the same although they are reached now."""
-    ruleset = Ruleset(name=NOTRACK, untracked=tuple(pairs))
+    ruleset = Ruleset(name=NOTRACK, untracked=in_order(pairs))
     reached = [pair for pair in pairs if survey.walked(pair).reachable]
     dropped = _dropped(survey, ruleset, reached)
     if dropped and can_guard(survey.facts.firewall.backend):

@@ -39,14 +39,13 @@ class Ways:
         self._source = f"container:{balancer.name}"
         mapper = Mapper(path, balancer, ports)
         servers = tuple(_servers(path.facts, balancer))
-        answers = [mapper.lead(server, {}) for server in servers]
         self._led: dict[tuple[str, int], list[Led]] = {}
-        for answer in answers:
+        self._named: dict[int | None, list[HaproxyServer]] = {}  # which lead nowhere, or whose addresses nobody knows
+        for server in servers:
+            answer = mapper.lead(server, {})
             if isinstance(answer, Led):
                 self._led.setdefault((answer.target.container.id, answer.target.port), []).append(answer)
-        self._named: dict[int | None, list[HaproxyServer]] = {}
-        for server in servers:
-            if not server_addresses(server, balancer):
+            else:
                 self._named.setdefault(server.port, []).append(server)
         self._owners = container_by_address(path.facts)
 

@@ -1,0 +1,111 @@
+"""The pairs for the containers of now: what may stay from conntrack without anybody being asked. Pure.
+
+A container that was made again is the same end of its pair: it is known by its name, on the network that a run has
+proved. By names alone that is told at once; whether a way is translated by now, and who is new, the packet walk tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from remedy.facts.model import Container, HostFacts
+from remedy.firewall.ruleset import Ruleset, UntrackedPair
+from remedy.firewall.untracked_pairs import NOTRACK, of_today
+from remedy.firewall.writer import select_writer
+from remedy.paths.hypothesis import without_ruleset
+from remedy.paths.published import PublishedPort
+from remedy.plan.foresight import facts_after
+from remedy.plan.model import Action, Refusal
+from remedy.plan.notrack import obstacles
+from remedy.plan.notrack.pairs import in_order, place_of
+from remedy.plan.notrack.rule_actions import keeping_untracked, removal
+from remedy.plan.notrack.survey import Survey, with_accepts_where_needed
+from remedy.plan.selection import Selected
+from remedy.spec.models import Spec
+
+NOTHING = Ruleset(name=NOTRACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """ruleset: what is to stand, empty where nothing is; left_tracked: why pairs of the spec are not in it."""
+
+    ruleset: Ruleset
+    left_tracked: tuple[Refusal, ...] = ()
+
+
+def followed_by_name(spec: Spec, facts: HostFacts, known: Sequence[Ruleset]) -> Ruleset:
+    """The pairs of these rulesets at the addresses that their containers have now.
+
+    Where the spec is silent, only those that are where they were.
+    """
+    if spec.remedies.notrack is None:
+        return with_pairs(known[0], _unmoved(known[0], facts))
+    if spec.remedies.notrack_options is None:
+        return NOTHING
+    pairs = {place_of(pair): pair for ruleset in known for pair in ruleset.untracked}
+    return with_pairs(known[-1], in_order(of_today(pairs.values(), facts)))
+
+
+def followed_by_walk(
+    spec: Spec,
+    facts: HostFacts,
+    selected: Selected,
+    ports: tuple[PublishedPort, ...],
+    actions: Sequence[Action],
+    known: Sequence[Ruleset],
+) -> Followed:
+    """What a fresh plan would write once `actions` are done; where it would refuse a pair, the others.
+
+    A pair that stands and is not reached at the moment stays: nothing translates it. While the load balancer could not
+    be looked into since it was made, its pairs are followed by name. Raises RefusedError for a bridge that no rule can
+    name.
+    """
+    options, balancer = spec.remedies.notrack_options, selected.load_balancer
+    if options is None:
+        return Followed(followed_by_name(spec, facts, known))
+    if balancer is None or not balancer.is_running:
+        return Followed(NOTHING)
+    later = without_ruleset(facts_after(facts, actions), NOTRACK)
+    if _is_unread(later, balancer):
+        return Followed(followed_by_name(spec, later, known))
+    standing = {place_of(pair) for ruleset in known for pair in ruleset.untracked}
+    survey = Survey.of(later, balancer, selected.backends, ports, options)
+    doubtful = (*survey.bridged_past, *survey.unproved)
+    pairs = dict.fromkeys((*survey.pairs, *(pair for pair in doubtful if place_of(pair) in standing)))
+    ruleset, dropped = with_accepts_where_needed(survey, pairs)
+    refusals = [*survey.refusals, *(obstacles.dropped_untracked(pair, verdict) for pair, verdict in dropped)]
+    if dropped:
+        ruleset, _ = with_accepts_where_needed(survey, pairs.keys() - {pair for pair, _ in dropped})
+    return Followed(ruleset if ruleset.untracked else NOTHING, tuple(dict.fromkeys(refusals)))
+
+
+def notrack_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:
+    """Bring remedy's notrack rules to `wanted` (no pairs: remove them)."""
+    if wanted.is_empty:
+        return removal(facts, "no pair of the spec is left")
+    found = select_writer(facts.firewall.backend).differences(wanted, facts.firewall)
+    return keeping_untracked(facts, wanted, found) if found else ()
+
+
+def with_pairs(ruleset: Ruleset, pairs: Iterable[UntrackedPair]) -> Ruleset:
+    """The same object where these are all of them, as they are; without any, none of the rest."""
+    kept = tuple(pairs)
+    if kept == ruleset.untracked:
+        return ruleset
+    return ruleset.model_copy(update={"untracked": kept}) if kept else NOTHING
+
+
+def _unmoved(ruleset: Ruleset, facts: HostFacts) -> Iterable[UntrackedPair]:
+    today = set(of_today(ruleset.untracked, facts))
+    return (pair for pair in ruleset.untracked if pair in today)
+
+
+def _is_unread(facts: HostFacts, balancer: Container) -> bool:
+    """Whether the load balancer came after the look: how its packets travel is known of its namesake at most."""
+    if not any(balancer.id in space.containers for space in facts.namespaces):
+        return True
+    ids = {container.id for container in facts.containers}
+    known = {haproxy.container_id for haproxy in facts.haproxies} - {None}
+    return balancer.id not in known and not known <= ids

@@ -1,0 +1,177 @@
+"""Untracked pairs for the containers of now: by name at once, by the packet walk when everything is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Interface
+from typing import Any
+
+import pytest
+from test_planning_notrack import BALANCER, with_rule
+from test_planning_user_network import API, BALANCED, OPERATOR, with_config
+
+from remedy.facts.model import HostFacts
+from remedy.firewall.ruleset import Ruleset
+from remedy.paths.walk import with_bridge_netfilter
+from remedy.plan.foresight import facts_after
+from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, without_containers
+from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
+from remedy.spec.models import Spec
+
+NETWORK = "remedy-lb"
+REMEDIES = {"user_network": NETWORK, "notrack": True}
+
+
+def spec(**remedies: object) -> Spec:
+    return Spec.model_validate({"version": 1, **BALANCED, "remedies": {**REMEDIES, **remedies}})
+
+
+@pytest.fixture(params=["operator-20.10", "operator-28.5"])
+def applied(
+    request: pytest.FixtureRequest, facts_of: Callable[[str], HostFacts], plan_for: Callable[..., Plan]
+) -> tuple[tuple[Action, ...], HostFacts]:
+    """The actions of a run, and the host after it."""
+    facts = with_bridge_netfilter(with_config(facts_of(request.param), OPERATOR), on=True)
+    actions = plan_for(facts, **{**BALANCED, "accept_pinned": True}, remedies=REMEDIES).actions
+    return actions, facts_after(facts, actions)
+
+
+def moved(facts: HostFacts, name: str, last: int, **update: Any) -> HostFacts:
+    """The container with another address on the network, or with other values."""
+
+    def one(container: Any) -> Any:
+        if container.name != name:
+            return container
+        ends = []
+        for end in container.endpoints:
+            subnet = end.ipv4.network
+            there = IPv4Interface(f"{subnet.network_address + last}/{subnet.prefixlen}")
+            ends.append(end.model_copy(update={"ipv4": there}) if end.network_name == NETWORK else end)
+        return container.model_copy(update={"endpoints": tuple(ends), **update})
+
+    return facts.model_copy(update={"containers": tuple(map(one, facts.containers))})
+
+
+def without(facts: HostFacts, *names: str) -> HostFacts:
+    return facts.model_copy(update={"containers": tuple(c for c in facts.containers if c.name not in names)})
+
+
+def pairs_of(ruleset: Ruleset) -> dict[str, str]:
+    return {pair.server: str(pair.server_address) for pair in ruleset.untracked}
+
+
+def test_nothing_is_done_while_everything_is_as_it_was_left(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    actions, facts = applied
+    found = held(spec(), facts, actions)
+    assert found.actions == ()
+    assert found.left_tracked == ()
+    assert set(pairs_of(found.rulesets[0])) == set(API)
+
+
+def test_a_container_with_another_address_is_the_same_end(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    actions, facts = applied
+    today = moved(facts, API[1], 77)
+    [quick] = held_rulesets(spec(), today, actions)
+    write, forget = held(spec(), today, actions).actions
+
+    assert isinstance(write, WriteRules)
+    assert isinstance(forget, ForgetFlows)
+    assert quick == write.ruleset
+    assert pairs_of(quick)[API[1]].endswith(".77")
+    assert len(quick.untracked) == len(API)
+
+
+def test_who_is_gone_takes_its_pairs_along(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    actions, facts = applied
+    write, _ = held(spec(), without(facts, API[0]), actions).actions
+    assert isinstance(write, WriteRules)
+    assert set(pairs_of(write.ruleset)) == {*API} - {API[0]}
+    assert held_rulesets(spec(), without(facts, API[0]), actions) == (write.ruleset,)
+    [removal] = held(spec(), without(facts, BALANCER), actions).actions
+    assert isinstance(removal, RemoveRules)
+
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    assert set(pairs_of(without_containers(written, frozenset({API[0]})))) == {*API} - {API[0]}
+    assert without_containers(written, frozenset({BALANCER})).is_empty
+    assert without_containers(written, frozenset({"stranger"})) is written
+
+
+def test_a_pair_that_somebody_translates_by_now_is_tracked_and_the_rule_is_named(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    server = written.untracked[0]
+    match = f"-d {server.server_address}/32 -p tcp -m tcp --dport 8080"
+    rule = f"-A PREROUTING {match} -j DNAT --to-destination 172.17.0.9:8080"
+    found = held(spec(), with_rule(facts, "nat", "PREROUTING", rule), actions)
+
+    assert server.server not in pairs_of(found.rulesets[0])
+    assert len(found.rulesets[0].untracked) == len(API) - 1
+    [left] = found.left_tracked
+    assert left.code == "notrack-nat"
+    assert "172.17.0.9" in left.why
+
+
+def test_haproxy_led_back_to_the_published_ports_is_tracked_again(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    found = held(spec(), with_config(facts, OPERATOR), actions)
+    assert [type(action) for action in found.actions] == [RemoveRules]
+    assert [left.code for left in found.left_tracked] == ["notrack-nat"] * len(API)
+
+
+def test_a_pair_that_is_not_reached_at_the_moment_stays(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    actions, facts = applied
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    server = written.untracked[0]
+    closed = with_rule(facts, "filter", "DOCKER-USER", f"-A DOCKER-USER -d {server.server_address}/32 -j DROP")
+    assert held(spec(), closed, actions).rulesets[0].untracked == written.untracked
+
+
+def test_who_is_new_is_not_added_before_the_load_balancer_was_read(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    known = [action for action in actions if not isinstance(action, WriteRules | ForgetFlows)]
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    two = written.model_copy(update={"untracked": written.untracked[1:]})
+    write = next(action for action in actions if isinstance(action, WriteRules)).model_copy(update={"ruleset": two})
+    again = moved(facts, BALANCER, 88, id="f" * 64)
+
+    assert len(held(spec(), facts, [*known, write]).rulesets[0].untracked) == len(API)
+    assert len(held(spec(), again, [*known, write]).rulesets[0].untracked) == len(API) - 1
+    # What the walk has found once is followed by name from then on.
+    assert len(held_rulesets(spec(), facts, [*known, write], (written,))[0].untracked) == len(API)
+    assert len(held_rulesets(spec(), facts, [*known, write])[0].untracked) == len(API) - 1
+
+
+def test_a_spec_that_is_silent_keeps_those_that_are_where_they_were(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    silent = Spec.model_validate({"version": 1, **BALANCED, "remedies": {"user_network": NETWORK}})
+    assert held(silent, facts, actions).actions == ()
+    [quick] = held_rulesets(silent, moved(facts, API[2], 99), actions)
+    assert set(pairs_of(quick)) == {*API} - {API[2]}
+    [removal] = held(spec(notrack=False), facts, actions).actions
+    assert isinstance(removal, RemoveRules)
+
+
+def test_where_bridges_pass_the_rules_by_for_a_moment_they_stay(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    assert held(spec(), with_bridge_netfilter(facts, on=False), actions).actions == ()
+
+
+def test_people_are_told_both_ends(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    written = held_ruleset(applied[0], "notrack")
+    assert written is not None
+    assert pinned_to(written)[0].startswith(f"{BALANCER} ")
+    assert pinned_to(written)[0].endswith(":8080")
