@@ -22,6 +22,11 @@ class ActionContext:
     owned_rules: OwnedRules
     note: Callable[[str], None] = field(default=_say_nothing)
 
+    @property
+    def state_dir(self) -> Path:
+        """Where remedy keeps its state."""
+        return self.owned_rules.directory.parent
+
     @classmethod
     def for_host(cls, socket: str, state_dir: Path, note: Callable[[str], None] = _say_nothing) -> ActionContext:
         """The context of this host."""

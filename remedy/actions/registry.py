@@ -15,6 +15,7 @@ from remedy.actions.rewire_haproxy import RewireHaproxyAction
 from remedy.actions.rules import RemoveRulesAction, WriteRulesAction
 from remedy.actions.sysctls import SysctlsAction
 from remedy.actions.userland_proxy import UserlandProxyAction
+from remedy.actions.watcher import WatcherAction
 from remedy.plan.model import (
     Action,
     ConnectNetwork,
@@ -26,6 +27,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
@@ -74,6 +76,8 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return ComposeOverrideAction(action, context)
         case SizeConntrack():
             return ConntrackSizeAction(action, context)
+        case SetWatcher():
+            return WatcherAction(action, context)
 
 
 def _of_firewall(action: WriteRules | RemoveRules | ForgetFlows, context: ActionContext) -> Executor:

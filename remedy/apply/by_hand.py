@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from remedy.actions.engine_state import save_command
 from remedy.apply.by_hand_haproxy import haproxy_by_hand
 from remedy.facts.model import FirewallBackend
+from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall import names
 from remedy.firewall.forward_guard import can_guard
 from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_chain_name, tables
@@ -20,6 +21,7 @@ from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.conntrack_settings import setting_path
 from remedy.host.sysctls import path_of
+from remedy.host.units import unit_path
 from remedy.plan.model import (
     Action,
     ConnectNetwork,
@@ -32,6 +34,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
@@ -59,14 +62,14 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _write(action.original, undo)
         case SwitchUserlandProxy():
             yield from _switch(action, undo)
-        case ForgetFlows():
-            return
-        case ReleaseLiveRestore():
-            return  # undoing the hold does all of it
+        case ForgetFlows() | ReleaseLiveRestore():
+            return  # there is nothing; undoing the hold does all of it
         case WriteComposeOverride():
             yield from _write(action.original)
         case SizeConntrack():
             yield from _conntrack(action, undo)
+        case SetWatcher():
+            yield from _watcher(undo)
         case ConnectNetwork():
             yield from _disconnect(action, undo)
         case CreateNetwork():
@@ -88,6 +91,16 @@ def _conntrack(action: SizeConntrack, undo: Mapping[str, object]) -> Iterator[st
     yield from (f"rmdir {shlex.quote(str(directory))}" for directory in (made if isinstance(made, list) else ()))
     for name, value in reversed(action.previous.items()):
         yield f"echo {shlex.quote(value)} > {shlex.quote(str(setting_path(name)))}"
+
+
+def _watcher(undo: Mapping[str, object]) -> Iterator[str]:
+    text = undo.get("unit")
+    if isinstance(text, str):
+        path = shlex.quote(str(unit_path(WATCHER_UNIT)))
+        yield f"echo {base64.b64encode(text.encode()).decode()} | base64 -d > {path}"
+        yield f"systemctl daemon-reload; systemctl enable --now {WATCHER_UNIT}"
+    else:
+        yield "remedy watch --uninstall"
 
 
 def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
 from remedy.apply.written import as_written
 from remedy.facts.model import Address, FirewallBackend, HostFacts
+from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
@@ -24,12 +25,13 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
 )
 from remedy.plan.model import WriteRules as WriteRulesPlan
-from remedy.plan.refusals import proxy_is_configured
+from remedy.plan.refusals import WATCHING, proxy_is_configured
 from remedy.spec.models import Spec
 
 
@@ -90,8 +92,22 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
             yield from _members(action, facts)
         elif isinstance(action, WriteComposeOverride):
             yield from _override(action, facts)
+        elif isinstance(action, SetWatcher):
+            yield from _watcher(action, facts)
     if switched is not None:
         yield from _userland_proxy(switched, _final_bytes(actions), facts)
+
+
+def _watcher(action: SetWatcher, facts: HostFacts) -> Iterator[Drift]:
+    state = facts.systemd.watcher
+    if action.installed and state not in WATCHING:
+        yield Drift(
+            what="the watcher does not run: nothing follows the containers",
+            where=WATCHER_UNIT,
+            expected="active",
+            found=state or "not installed",
+            next_step=f"journalctl -u {WATCHER_UNIT}; remedy plan, remedy apply install it again",
+        )
 
 
 def _final_bytes(actions: tuple[Action, ...]) -> bytes | None:

@@ -121,7 +121,14 @@ class Session:
         from remedy.spec.load import spec_digest, with_place
 
         try:
-            return make_plan(spec, facts, spec_digest=spec_digest(spec), now=datetime.now(UTC))
+            return make_plan(
+                spec,
+                facts,
+                spec_digest=spec_digest(spec),
+                now=datetime.now(UTC),
+                # Another host keeps its remedy.yaml in the usual place.
+                spec_path=None if self.options.facts is not None else str(self.spec_path().absolute()),
+            )
         except SpecError as error:
             raise with_place(error, self.spec_path()) from error
 

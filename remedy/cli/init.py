@@ -50,7 +50,8 @@ def init(
     if not to_terminal and not force:
         _refuse_existing(target)
     facts = session.facts()
-    text = render_yaml(propose(facts, lambda spec: _judge(spec, facts)))
+    place = None if to_terminal or session.options.facts is not None else os.path.abspath(target)  # noqa: PTH100
+    text = render_yaml(propose(facts, lambda spec: _judge(spec, facts, place)))
     parse_spec(text, "the proposal")
     if to_terminal:
         typer.echo(text, nl=False)
@@ -63,14 +64,14 @@ def init(
     session.say({"written": str(target), "remedies": taken}, f"Wrote {target} ({named}). Read it, then: remedy plan")
 
 
-def _judge(spec: Spec, facts: HostFacts) -> Judgement:
-    """Ask the planner. A candidate that cannot even be planned is refused for that."""
+def _judge(spec: Spec, facts: HostFacts, place: str | None) -> Judgement:
+    """Ask the planner. A candidate that cannot even be planned is refused for that. place: where it will be kept."""
     from remedy.plan.planner import make_plan
     from remedy.spec.discovery import SeenPath
     from remedy.spec.judgement import Judgement, Objection
 
     try:
-        plan = make_plan(spec, facts, spec_digest="", now=facts.gathered_at)
+        plan = make_plan(spec, facts, spec_digest="", now=facts.gathered_at, spec_path=place)
     except RemedyError as error:
         return Judgement(False, (Objection(error.what, error.why or "", error.next_step or "see the reason"),))
     return Judgement(

@@ -59,6 +59,11 @@ def remove_unit(name: str, *, stop: bool = True) -> bool:
     return True
 
 
+def is_active(name: str) -> bool:
+    """Whether the service runs. Raises CommandError."""
+    return run_command(["systemctl", "is-active", "--quiet", name], check=False).status == 0
+
+
 def installed_units() -> tuple[str, ...]:
     """The services of remedy's that are installed: the watcher and guards."""
     return tuple(sorted(path.name for path in UNIT_DIRECTORY.glob("remedy-*.service")))

@@ -29,6 +29,7 @@ from remedy.plan.model import (
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
+    SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
     WriteComposeOverride,
@@ -60,10 +61,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return with_sysctls(facts, action.values)
         case SetHairpinMode():
             return with_hairpin_mode(facts, {port.interface for port in action.ports})
-        case WriteRules():
-            return with_ruleset(facts, action.ruleset)
-        case RemoveRules():
-            return without_ruleset(facts, action.ruleset.name)
+        case WriteRules() | RemoveRules():
+            return _ruled(facts, action)
         case HoldLiveRestore():
             return _with_live_restore(_with_daemon_json(facts, action.content), on=True)
         case ReleaseLiveRestore():
@@ -78,8 +77,17 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return with_members(facts, action.network, {m.container_id: m.aliases for m in action.members})
         case SizeConntrack():
             return with_conntrack_size(facts, action)
+        case SetWatcher():
+            state = "active" if action.installed else None
+            return facts.model_copy(update={"systemd": facts.systemd.model_copy(update={"watcher": state})})
         case ForgetFlows() | WriteComposeOverride():
             return facts  # seen traffic stays as it was seen; an override bears on containers that are yet to be made
+
+
+def _ruled(facts: HostFacts, action: WriteRules | RemoveRules) -> HostFacts:
+    if isinstance(action, WriteRules):
+        return with_ruleset(facts, action.ruleset)
+    return without_ruleset(facts, action.ruleset.name)
 
 
 def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:

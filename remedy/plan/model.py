@@ -307,6 +307,15 @@ class WriteComposeOverride(ActionBase):
     working_directory: str
 
 
+class SetWatcher(ActionBase):
+    """Install the watcher's service, or remove it. spec_path: the remedy.yaml that it goes by, whole."""
+
+    kind: Literal["watcher"] = "watcher"
+    installed: bool
+    spec_path: str | None = None
+    daemon_json_path: str = "/etc/docker/daemon.json"
+
+
 Action = Annotated[
     SetSysctls
     | SetHairpinMode
@@ -320,7 +329,8 @@ Action = Annotated[
     | ConnectNetwork
     | RewireHaproxy
     | WriteComposeOverride
-    | SizeConntrack,
+    | SizeConntrack
+    | SetWatcher,
     Field(discriminator="kind"),
 ]
 

@@ -31,15 +31,17 @@ from remedy.plan.rewiring.moved import is_probed, rewiring_of
 from remedy.plan.selection import Selected, select
 from remedy.plan.userland_proxy import ProxyChange, userland_proxy_actions
 from remedy.plan.warnings import accept_warnings, file_warnings, proxy_off_warnings, unknown_path_warnings
+from remedy.plan.watcher import plan_watcher
 from remedy.spec.models import Spec
 
 DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) -> Plan:
+def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, spec_path: str | None = None) -> Plan:
     """The change that brings the host of `facts` to `spec`. Raises SpecError for names that match nothing.
 
-    What is unsafe stands in `refusals`: such a plan is shown and not applied.
+    spec_path: where that host has the spec, for whom it has to be named; None: in the usual place. What is unsafe
+    stands in `refusals`: such a plan is shown and not applied.
     """
     ports = published_ports(facts)
     selected = select(spec, facts, ports)
@@ -70,6 +72,9 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime) 
     # The table's size leads nobody elsewhere; room comes before what may fill it.
     actions = (*sizing.actions, *notrack.before, *actions, *notrack.after)
     refusals += notrack.refusals
+    watcher, against_watcher = plan_watcher(spec, facts, spec_path)
+    actions = (*actions, *watcher)  # last: it follows what is there by then
+    refusals += against_watcher
     if notrack.after and not rewiring.actions and wants_proxy is None:
         refusals += unread_refusals(facts)
     outlook = Outlook.of(facts, actions)

@@ -178,7 +178,7 @@ def unread_refusals(facts: HostFacts) -> Iterator[Refusal]:
 def pinned_refusal(spec: Spec, facts: HostFacts, name: RulesetName) -> Iterator[Refusal]:
     """The rules of this name are pinned to container addresses, and nothing follows the containers."""
     watcher = facts.systemd.watcher
-    if spec.accepts_pinned or watcher in WATCHING:
+    if spec.accepts_pinned or spec.watch or (watcher in WATCHING and spec.watch is None):
         return
     yield Refusal(
         code="pinned",
@@ -186,7 +186,7 @@ def pinned_refusal(spec: Spec, facts: HostFacts, name: RulesetName) -> Iterator[
         why="when a container is made again its address may change, and "
         + ("no watcher is installed that follows" if watcher is None else f"remedy-watch.service is {watcher}"),
         cure=(
-            "install the watcher, which follows the containers: remedy watch --install"
+            "install the watcher, which follows the containers: watch: true in remedy.yaml, or remedy watch --install"
             if watcher is None
             else "see why: journalctl -u remedy-watch; install it anew: remedy watch --install"
         ),

@@ -18,7 +18,8 @@ from remedy.spec.models import Backend, Spec
 from remedy.spec.problems import InvalidSpecError, Position, Problem, problem_error
 
 MAX_BYTES = 256 * 1024
-DEFAULT_PATHS = (Path("remedy.yaml"), Path("/etc/remedy/remedy.yaml"))
+USUAL_PLACE = Path("/etc/remedy/remedy.yaml")
+DEFAULT_PATHS = (Path("remedy.yaml"), USUAL_PLACE)
 
 
 def find_spec_if_any() -> Path | None:

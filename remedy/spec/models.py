@@ -295,6 +295,7 @@ class Spec(SpecModel):
     remedies: Remedies = Remedies()
     accept: tuple[AcceptedLoss, ...] = ()
     probes: tuple[Probe, ...] = ()
+    watch: StrictBool | None = Field(default=None, description="the watcher is installed (true), or is not (false)")
     policy: Policy = Policy()
     accept_pinned: StrictBool | None = Field(default=None, description="short for policy.accept_pinned")
 

@@ -15,6 +15,7 @@ from remedy.spec.judgement import MAX_OBJECTIONS, Judge, Judgement, Remedy, why_
 from remedy.spec.models import Policy, Probe, Remedies, Spec
 from remedy.spec.proposed_conntrack import propose_conntrack
 from remedy.spec.proposed_network import propose_network
+from remedy.spec.proposed_watcher import why_watched
 
 MAX_PROBES = 64
 
@@ -29,17 +30,27 @@ class Proposal:
     groups: tuple[Group, ...]
     remedies: tuple[Remedy, ...]
     acceptable: tuple[str, ...]  # lines for `accept` that would overcome objections
+    watch: tuple[str, ...] = ()  # why the watcher is wanted; () where it is not needed
 
 
 def propose(facts: HostFacts, judge: Judge) -> Proposal:
     """Return the best that this host allows without losing anybody."""
-    proposal = _propose_ways(facts, judge)
+    proposal = _watched(_propose_ways(facts, judge), judge)
     remedy, options = propose_conntrack(facts, judge)
     remedies = (*proposal.remedies, remedy)
     if options is None:
         return replace(proposal, remedies=remedies)
     wanted = proposal.spec.remedies.model_copy(update={"conntrack": options})
     return replace(proposal, remedies=remedies, spec=proposal.spec.model_copy(update={"remedies": wanted}))
+
+
+def _watched(proposal: Proposal, judge: Judge) -> Proposal:
+    """With the watcher where something has to follow the containers, and this host can have it."""
+    reasons = why_watched(proposal.facts, proposal.spec)
+    spec = proposal.spec.model_copy(update={"watch": True})
+    if not reasons or proposal.spec.policy.accept_pinned or judge(spec).objections:
+        return proposal
+    return replace(proposal, spec=spec, watch=reasons)
 
 
 def _propose_ways(facts: HostFacts, judge: Judge) -> Proposal:
@@ -73,11 +84,13 @@ def _propose_ways(facts: HostFacts, judge: Judge) -> Proposal:
 
 
 def _hairpin_or_not(base: Spec, balancer: LoadBalancerFound, network: Remedy, judge: Judge) -> tuple[Remedy, Spec]:
-    with_hairpin = _with(base, {"hairpin": True}, Policy(accept_pinned=True))
+    with_hairpin = _with(base, {"hairpin": True}, Policy()).model_copy(update={"watch": True})
+    if judge(Spec(version=1, watch=True)).objections:  # there is no systemd here
+        with_hairpin = _with(base, {"hairpin": True}, Policy(accept_pinned=True))
     in_place = judge(_with(base, {"hairpin": False}, Policy())).changes  # there is something to remove
     if network.is_taken and not in_place:
         return Remedy("hairpin", "true", False, (_LED_BY_NAME,)), base
-    hairpin = _hairpin(balancer, judge(with_hairpin), in_place)
+    hairpin = _hairpin(balancer, judge(with_hairpin), in_place, is_watched=bool(with_hairpin.watch))
     return hairpin, with_hairpin if hairpin.is_taken else base
 
 
@@ -120,7 +133,7 @@ def _proxy_taken(facts: HostFacts, verdict: Judgement, changes: bool) -> Remedy:
     )
 
 
-def _hairpin(balancer: LoadBalancerFound, verdict: Judgement, in_place: bool) -> Remedy:
+def _hairpin(balancer: LoadBalancerFound, verdict: Judgement, in_place: bool, *, is_watched: bool) -> Remedy:
     if verdict.objections:
         return Remedy("hairpin", "true", False, why_not(verdict.objections))
     if in_place:
@@ -135,8 +148,10 @@ def _hairpin(balancer: LoadBalancerFound, verdict: Judgement, in_place: bool) ->
         True,
         (
             f"Leads {len(relieved)} known ways around docker-proxy at once, without a restart of the engine.",
-            "Its rules are pinned to the containers' present addresses (policy.accept_pinned): apply again after a "
-            "backend was made anew.",
+            "Its rules are pinned to the containers' present addresses; the watcher follows them (watch)."
+            if is_watched
+            else "Its rules are pinned to the containers' present addresses (policy.accept_pinned): apply again after "
+            "a backend was made anew.",
         ),
     )
 
@@ -152,6 +167,6 @@ def _no_help(balancer: str | None, is_proxied: bool) -> str:
 def _left_to_the_operator() -> tuple[Remedy, ...]:
     pinned = (
         "For a load balancer and backends that are neighbours (user_network). Left out because its rules are pinned to "
-        "the containers' present addresses: add accept_pinned: true with it.",
+        "the containers' present addresses: add watch: true with it.",
     )
     return (Remedy("notrack", "true", False, pinned),)

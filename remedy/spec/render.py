@@ -38,6 +38,8 @@ def render_yaml(proposal: Proposal) -> str:
         "",
         *_probes(proposal),
         "",
+        *_watch(proposal),
+        "",
         *_policy(proposal),
     ]
     return "\n".join(lines) + "\n"
@@ -164,6 +166,15 @@ def _probes(proposal: Proposal) -> Iterator[str]:
     yield "probes:"
     for probe in proposal.spec.probes:
         yield f"  - {{from: {quoted(probe.from_)}, to: {quoted(probe.to)}}}"
+
+
+def _watch(proposal: Proposal) -> Iterator[str]:
+    if proposal.spec.watch:
+        yield from _comments(proposal.watch)
+        yield "watch: true"
+    else:
+        yield from _comment("The watcher, a systemd service that keeps all this right while containers come and go.")
+        yield "# watch: true"
 
 
 def _policy(proposal: Proposal) -> Iterator[str]:

@@ -91,6 +91,12 @@ def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] 
         raise
 
 
+def restore_watcher(text: str) -> None:
+    """The service as its file was before. Raises CommandError, OSError."""
+    remove_unit(UNIT)
+    install_unit(UNIT, text, start_timeout=START_SECONDS)
+
+
 def _check_is_seen(*paths: Path) -> None:
     """A service with PrivateTmp sees an empty /tmp. Told before the watcher that is there is taken away."""
     for path in paths:

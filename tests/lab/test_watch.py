@@ -227,18 +227,26 @@ def test_uninstall_leaves_the_host_as_it_was(watched: Watched) -> None:
         assert after[part] == watched.before[part]
 
 
-def test_without_nftables_rules_heal_by_looking(lab_host: Callable[..., Host]) -> None:
+def test_without_nftables_rules_heal_and_the_run_takes_its_watcher_along(
+    lab_host: Callable[..., Host],
+) -> None:
     legacy = Watched(lab_host(engine="20.10", firewall="legacy"))
+    legacy.host.write_file(f"{DIRECTORY}/remedy.yaml", SPEC + "watch: true\n")
     before = without_processes(host_state(legacy.host))
-    legacy.operator.remedy("watch", "--install", check=True)
     legacy.operator.remedy("apply", "--yes", check=True)
     legacy.docker("restart", "-t", "0", "dev1-api-1")
     legacy.wait(lambda: legacy.rules() == legacy.right())
     legacy.host.run(["iptables-legacy", "-t", "nat", "-F", "REMEDY-HAIRPIN-PRE"])
     legacy.wait(lambda: legacy.rules() == legacy.right(), 6)
     legacy.holds()
-    legacy.operator.remedy("watch", "--uninstall", check=True)
-    legacy.operator.remedy("rollback", "--yes", check=True)
+    assert legacy.operator.json("status")["drift"] == []
+    legacy.systemctl("stop", UNIT)
+    [drift] = legacy.operator.json("status")["drift"]
+    assert (drift["where"], drift["found"]) == ("remedy-watch.service", "inactive")
+    legacy.operator.remedy("apply", "--yes", check=True)
+    assert legacy.operator.json("status")["drift"] == []
+    while legacy.operator.json("status")["state"] == "applied":
+        legacy.operator.remedy("rollback", "--yes", check=True)
     assert legacy.rules() == {}
     after = without_processes(host_state(legacy.host))
     assert [line for line in differences(before, after) if "/var/lib/remedy" not in line] == []

@@ -45,10 +45,13 @@ def judge(
     seen: tuple[SeenPath, ...] = (),
     in_place: bool = False,
     network: Judgement | None = None,
+    watch: Judgement | None = None,
 ) -> Callable[[Spec], Judgement]:
     """A planner that answers by the remedy that is asked for."""
 
     def answer(spec: Spec) -> Judgement:
+        if spec.watch and watch is not None:
+            return watch
         if spec.remedies.user_network is not None:
             return network or Judgement(False, is_useful=False)
         if spec.remedies.userland_proxy is False:
@@ -95,10 +98,38 @@ def test_hairpin_goes_where_the_engine_must_not_be_restarted() -> None:
     text = written(proposal)
     assert proposal.spec.remedies.userland_proxy is None
     assert proposal.spec.remedies.hairpin is True
-    assert proposal.spec.policy.accept_pinned is True
+    assert proposal.spec.watch is True
     assert "# Left out: this engine is part of a swarm: live-restore does not work there." in text
     assert "\n  # userland_proxy: false\n" in text
+    assert "\n# hairpin's rules name container addresses; the watcher" in text
+    assert "\nwatch: true\n" in text
+    assert "accept_pinned" not in text.partition("remedies:")[0] + text.partition("policy:")[2]
+
+
+def test_where_no_watcher_can_be_had_pinned_rules_are_accepted_and_it_is_said() -> None:
+    no_systemd = Judgement(False, (Objection("watch: true needs systemd", "it is a service", "leave it out"),))
+    swarm = Objection("this engine is part of a swarm", "live-restore does not work there", "leave it out")
+    hairpin = Judgement(True, paths=paths("dnat"))
+    seen = paths("docker-proxy")
+    proposal = propose(operator(), judge(proxy=Judgement(True, (swarm,)), hairpin=hairpin, seen=seen, watch=no_systemd))
+    text = written(proposal)
+    assert proposal.spec.remedies.hairpin is True
+    assert proposal.spec.watch is None
     assert "\n  accept_pinned: true\n" in text
+    assert "apply again after a backend was made anew" in " ".join(text.replace("#", "").split())
+
+
+def test_who_is_of_no_compose_project_is_kept_on_the_network_by_the_watcher() -> None:
+    by_hand = spec_facts.container("api-1", spec_facts.binding(5001, 8080))
+    composed = operator()
+    others = tuple(container for container in composed.containers if container.name != "api-1")
+    facts = composed.model_copy(update={"containers": (*others, by_hand)})
+    off = Judgement(True, paths=paths("direct"))
+    for host, wanted in ((facts, True), (composed, None)):
+        proposal = propose(host, judge(proxy=off, network=off, seen=paths("docker-proxy")))
+        assert proposal.spec.remedies.user_network == "remedy-lb"
+        assert proposal.spec.watch is wanted
+        assert ("Made again, api-1 would be without the network" in written(proposal)) is bool(wanted)
 
 
 def test_neither_goes_where_neither_helps_and_the_file_says_why() -> None:

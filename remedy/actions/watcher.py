@@ -1,0 +1,58 @@
+"""SetWatcher: the watcher's service, installed or removed, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from remedy.actions.context import ActionContext
+from remedy.apply.settings import Settings
+from remedy.errors import InputError
+from remedy.host.units import is_active, unit_path
+from remedy.plan.model import SetWatcher
+from remedy.watch.unit import UNIT, install_watcher, restore_watcher, uninstall_watcher
+
+
+class WatcherAction:
+    """Undone by the service's file that was there before, or by removing it."""
+
+    def __init__(self, action: SetWatcher, context: ActionContext) -> None:
+        self._action = action
+        self._context = context
+
+    def undo_data(self) -> dict[str, object]:
+        """The text of the service's file; None: there was none."""
+        try:
+            return {"unit": unit_path(UNIT).read_text()}
+        except FileNotFoundError:
+            return {"unit": None}
+
+    def is_applied(self) -> bool:
+        """It runs, or there is none, as the plan says."""
+        return is_active(UNIT) if self._action.installed else not unit_path(UNIT).exists()
+
+    def apply(self) -> None:
+        """Raises InputError (no remedy.yaml there), RefusedError, CommandError, OSError."""
+        if not self._action.installed:
+            uninstall_watcher()
+            return
+        path = Path(self._action.spec_path or "")
+        if not path.is_file():
+            raise InputError(
+                "the watcher would have no remedy.yaml to go by",
+                where=str(path),
+                why="there is no such file on this host",
+                next_step="put it there, or name another: remedy -c FILE apply",
+            )
+        install_watcher(self._settings(), path)
+
+    def revert(self, undo: dict[str, object]) -> None:
+        """Raises CommandError, OSError."""
+        text = undo.get("unit")
+        if isinstance(text, str):
+            restore_watcher(text)
+        else:
+            uninstall_watcher()
+
+    def _settings(self) -> Settings:
+        context = self._context
+        return Settings(context.state_dir, context.engine.socket, daemon_json_path=self._action.daemon_json_path)

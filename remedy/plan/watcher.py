@@ -1,0 +1,77 @@
+"""`watch`: the watcher's service, installed by a run and removed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from remedy.facts.model import HostFacts
+from remedy.facts.systemd import WATCHER_UNIT
+from remedy.plan.model import Action, Refusal, SetWatcher
+from remedy.plan.refusals import WATCHING
+from remedy.spec.load import USUAL_PLACE
+from remedy.spec.models import Spec
+
+HIDDEN = ("/tmp", "/var/tmp")  # noqa: S108 (the service has PrivateTmp, systemd.exec(5))
+
+
+def plan_watcher(spec: Spec, facts: HostFacts, spec_path: str | None) -> tuple[tuple[Action, ...], tuple[Refusal, ...]]:
+    """The action that the service needs, and why it cannot be had.
+
+    spec_path: whole, on that host; None where it is planned elsewhere, and the host keeps it in the usual place.
+    """
+    if spec.watch is None:
+        return (), ()
+    state = facts.systemd.watcher
+    if not spec.watch:
+        return ((_removal(state),) if state is not None else ()), ()
+    if state in WATCHING:
+        return (), ()
+    path = spec_path or str(USUAL_PLACE)
+    refusals = tuple(_refusals(facts, path))
+    return ((), refusals) if refusals else ((_installation(facts, path),), ())
+
+
+def _installation(facts: HostFacts, path: str) -> SetWatcher:
+    state = facts.systemd.watcher
+    return SetWatcher(
+        id="watcher",
+        summary=f"install the watcher, {WATCHER_UNIT}",
+        reason="what is pinned to containers' addresses, and networks that they joined, has to follow the containers",
+        before="not installed" if state is None else state,
+        after=f"active, also after a reboot; it reads {path}",
+        inverse="stop and remove it" if state is None else "the service's file as it was",
+        installed=True,
+        spec_path=path,
+        daemon_json_path=facts.daemon_json.path,
+    )
+
+
+def _removal(state: str | None) -> SetWatcher:
+    return SetWatcher(
+        id="watcher",
+        summary=f"remove the watcher, {WATCHER_UNIT}",
+        reason="the spec says watch: false",
+        before=state or "",
+        after="not installed; what is applied stays as it is",
+        inverse="install it as it was",
+        installed=False,
+    )
+
+
+def _refusals(facts: HostFacts, path: str) -> Iterator[Refusal]:
+    if not facts.systemd.available:
+        yield Refusal(
+            code="watcher-without-systemd",
+            what="watch: true needs systemd",
+            why="the watcher is a systemd service, so that it comes back after a crash and a reboot",
+            cure="leave it out, run `remedy watch` under the supervisor that this host has, and accept_pinned: true",
+        )
+    hidden = next((place for place in HIDDEN if PurePosixPath(path).is_relative_to(place)), None)
+    if hidden is not None:
+        yield Refusal(
+            code="watcher-spec-hidden",
+            what=f"the watcher would not find {path}",
+            why=f"its service does not see {hidden}, which anybody may write to",
+            cure=f"keep it in {USUAL_PLACE}, for example",
+        )
