@@ -9,7 +9,21 @@ from remedy.apply.settings import Settings
 from remedy.errors import InputError
 from remedy.host.units import is_active, unit_path
 from remedy.plan.model import SetWatcher
-from remedy.watch.unit import UNIT, install_watcher, restore_watcher, uninstall_watcher
+from remedy.watch.unit import UNIT, check_is_seen, install_watcher, restore_watcher, uninstall_watcher
+
+
+def spec_of(action: SetWatcher) -> Path:
+    """The remedy.yaml that the service is to go by. Raises InputError (it is not there), RefusedError (unseen)."""
+    path = Path(action.spec_path or "")
+    if not path.is_file():
+        raise InputError(
+            "the watcher would have no remedy.yaml to go by",
+            where=str(path),
+            why="there is no such file on this host",
+            next_step="put it there, or name another: remedy -c FILE apply",
+        )
+    check_is_seen(path)
+    return path
 
 
 class WatcherAction:
@@ -35,15 +49,7 @@ class WatcherAction:
         if not self._action.installed:
             uninstall_watcher()
             return
-        path = Path(self._action.spec_path or "")
-        if not path.is_file():
-            raise InputError(
-                "the watcher would have no remedy.yaml to go by",
-                where=str(path),
-                why="there is no such file on this host",
-                next_step="put it there, or name another: remedy -c FILE apply",
-            )
-        install_watcher(self._settings(), path)
+        install_watcher(self._settings(), spec_of(self._action))
 
     def revert(self, undo: dict[str, object]) -> None:
         """Raises CommandError, OSError."""

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
+from remedy.actions.watcher import spec_of
 from remedy.apply.runs import Run, active_run
 from remedy.apply.settings import Settings
 from remedy.errors import (
@@ -30,6 +31,7 @@ from remedy.plan.model import (
     Plan,
     RemoveRules,
     RewireHaproxy,
+    SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
     WriteRules,
@@ -115,6 +117,8 @@ def check_can_work(plan: Plan, facts: HostFacts, context: ActionContext) -> None
                 _check_configuration(file)
         elif isinstance(action, SizeConntrack):
             _check_conntrack(action, facts)
+        elif isinstance(action, SetWatcher) and action.installed:
+            spec_of(action)
 
 
 def _check_conntrack(action: SizeConntrack, facts: HostFacts) -> None:

@@ -81,7 +81,7 @@ def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] 
             why="the watcher is a systemd service, so that it comes back after a crash and a reboot",
             next_step="run `remedy watch` under the supervisor that this host has",
         )
-    _check_is_seen(Path(sys.executable), spec_path)
+    check_is_seen(spec_path)
     remove_unit(UNIT)
     try:
         install_unit(UNIT, unit_text(settings, spec_path, extra), start_timeout=START_SECONDS)
@@ -97,9 +97,9 @@ def restore_watcher(text: str) -> None:
     install_unit(UNIT, text, start_timeout=START_SECONDS)
 
 
-def _check_is_seen(*paths: Path) -> None:
-    """A service with PrivateTmp sees an empty /tmp. Told before the watcher that is there is taken away."""
-    for path in paths:
+def check_is_seen(spec_path: Path) -> None:
+    """A service with PrivateTmp sees an empty /tmp. Told before anything is changed. Raises RefusedError."""
+    for path in (Path(sys.executable), spec_path):
         place = Path(os.path.abspath(path))  # noqa: PTH100 (as in unit_text)
         hidden = next((directory for directory in _HIDDEN if place.is_relative_to(directory)), None)
         if hidden is not None:
