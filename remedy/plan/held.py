@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from remedy.facts.model import Container, HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -16,7 +17,7 @@ from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.paths.published import PublishedPort, container_by_address, published_ports
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.model import Action, ConnectNetwork, NetworkMember, Refusal, RemoveRules, WriteRules
-from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, with_pairs
+from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, remembered, with_pairs
 from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL, Selected, only_present, select
 from remedy.spec.models import Spec
 
@@ -28,20 +29,21 @@ _NEEDED = ("firewall", "network")
 class Held:
     """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do.
 
-    left_tracked: why pairs that the spec wants untracked are not.
+    left_tracked: why pairs that the spec wants untracked are not; known: for the next time.
     """
 
     actions: tuple[Action, ...]
     rulesets: tuple[Ruleset, ...]
     left_tracked: tuple[Refusal, ...] = ()
+    known: tuple[Ruleset, ...] = ()
 
 
 def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
     """What has to be done so that the host is as the applied runs left it, with today's containers.
 
-    applied: the actions of all applied runs, the oldest first; last: the rulesets as they were found last. What `spec`
-    is silent about stays as it is, except that a rule whose container does not have its address any more goes. Raises
-    SpecError (a port that belongs to two backends), RefusedError (a bridge that no rule can name).
+    applied: the actions of all applied runs, the oldest first; last: what was known then. What `spec` is silent about
+    stays as it is, except that a rule whose container does not have its address any more goes. Raises SpecError (a port
+    that belongs to two backends), RefusedError (a bridge that no rule can name).
     """
     wanted, selected, ports = _resolved(spec, facts)
     networks = tuple(_networks(facts, selected, applied))
@@ -52,13 +54,15 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence
     if hairpin is not None:
         rulesets.append(hairpin)
         actions += hairpin_actions(facts, hairpin)
+    known: tuple[Ruleset, ...] = ()
     untracked = _untracked(applied, last)
-    if untracked:
+    if untracked is not None:
         followed = followed_by_walk(wanted, facts, selected, ports, networks, untracked)
         rulesets.append(followed.ruleset)
         actions += notrack_actions(facts, followed.ruleset)
         left_tracked = followed.left_tracked
-    return Held((*networks, *actions), tuple(rulesets), left_tracked)
+        known = (remembered(untracked, followed.ruleset),)
+    return Held((*networks, *actions), tuple(rulesets), left_tracked, known)
 
 
 def held_rulesets(
@@ -66,14 +70,14 @@ def held_rulesets(
 ) -> tuple[Ruleset, ...]:
     """The rulesets alone, by the containers and networks of `facts`: the rules in it may be old.
 
-    last: as `held` found them last; who is reached how is taken from there, and not walked. Raises as `held`.
+    last: as `held` knew them last; who is reached how is taken from there, and not walked. Raises as `held`.
     """
     wanted, selected, _ = _resolved(spec, facts)
     hairpin = _hairpin(wanted, facts, selected, applied)
     known = _untracked(applied, last)
     return (
         *((hairpin,) if hairpin is not None else ()),
-        *((followed_by_name(wanted, facts, known),) if known else ()),
+        *((followed_by_name(wanted, facts, known),) if known is not None else ()),
     )
 
 
@@ -85,10 +89,10 @@ def _resolved(spec: Spec, facts: HostFacts) -> tuple[Spec, Selected, tuple[Publi
     return wanted, select(wanted, facts, ports), ports
 
 
-def _untracked(applied: Sequence[Action], last: Sequence[Ruleset]) -> tuple[Ruleset, ...]:
-    """The pairs that are known to be right: as a run wrote them, then as they were found last."""
+def _untracked(applied: Sequence[Action], last: Sequence[Ruleset]) -> Ruleset | None:
+    """The pairs that are known to be right: as a run wrote them, or as they were found since. None: no run has any."""
     written = held_ruleset(applied, NOTRACK)
-    return () if written is None else (written, *(each for each in last if each.untracked))
+    return None if written is None else reduce(remembered, last, written)
 
 
 def unread_for_holding(facts: HostFacts) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Holding:
         self._journal = WatchJournal(settings.state_dir)
         self._context = ActionContext.for_host(settings.socket, settings.state_dir)
         self._is_settled = False  # a watcher before this one may have been killed in the middle
-        self._last: tuple[Ruleset, ...] = ()  # as the last full look found that they have to be
+        self._last: tuple[Ruleset, ...] = ()  # what the looks so far have found to be right
         self._left_tracked: tuple[Refusal, ...] = ()
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, for the metrics
@@ -76,7 +76,7 @@ class Holding:
             return Done(state=applied.state)
         self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
         wanted = held(spec, facts, applied.actions, self._last)
-        self._last = wanted.rulesets
+        self._last = wanted.known
         self._tell_left_tracked(wanted.left_tracked)
         actions = tuple(action for action in _without(wanted.actions, gone()) if not self._is_written(action))
         if any(not isinstance(action, ForgetFlows) for action in actions):

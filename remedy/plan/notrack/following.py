@@ -25,6 +25,8 @@ from remedy.plan.selection import Selected
 from remedy.spec.models import Spec
 
 NOTHING = Ruleset(name=NOTRACK)
+ENDS = 4  # of a place: who, whom, and at which port
+MOST_REMEMBERED = 4096  # containers whose names never come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,27 @@ class Followed:
     left_tracked: tuple[Refusal, ...] = ()
 
 
-def followed_by_name(spec: Spec, facts: HostFacts, known: Sequence[Ruleset]) -> Ruleset:
-    """The pairs of these rulesets at the addresses that their containers have now.
+def remembered(known: Ruleset, found: Ruleset) -> Ruleset:
+    """What is known to be right once this was found: the found pairs, and of who is not there now those from before.
+
+    Two containers that have come to share another network may use it in place of the first.
+    """
+    ends = {place_of(pair)[:ENDS] for pair in found.untracked}
+    away = [pair for pair in known.untracked if place_of(pair)[:ENDS] not in ends]
+    newest = found if found.untracked else known
+    return with_pairs(newest, (*found.untracked, *away)[:MOST_REMEMBERED])
+
+
+def followed_by_name(spec: Spec, facts: HostFacts, known: Ruleset) -> Ruleset:
+    """The known pairs at the addresses that their containers have now.
 
     Where the spec is silent, only those that are where they were.
     """
     if spec.remedies.notrack is None:
-        return with_pairs(known[0], _unmoved(known[0], facts))
+        return with_pairs(known, _unmoved(known, facts))
     if spec.remedies.notrack_options is None:
         return NOTHING
-    pairs = {place_of(pair): pair for ruleset in known for pair in ruleset.untracked}
-    return with_pairs(known[-1], in_order(of_today(pairs.values(), facts)))
+    return with_pairs(known, in_order(of_today(known.untracked, facts)))
 
 
 def followed_by_walk(
@@ -54,13 +66,12 @@ def followed_by_walk(
     selected: Selected,
     ports: tuple[PublishedPort, ...],
     actions: Sequence[Action],
-    known: Sequence[Ruleset],
+    known: Ruleset,
 ) -> Followed:
     """What a fresh plan would write once `actions` are done; where it would refuse a pair, the others.
 
-    A pair that stands and is not reached at the moment stays: nothing translates it. While the load balancer could not
-    be looked into since it was made, its pairs are followed by name. Raises RefusedError for a bridge that no rule can
-    name.
+    A known pair that is not reached at the moment stays: nothing translates it. Of a container that came after the
+    look its namesake's pairs are followed by name. Raises RefusedError for a bridge that no rule can name.
     """
     options, balancer = spec.remedies.notrack_options, selected.load_balancer
     if options is None:
@@ -68,12 +79,23 @@ def followed_by_walk(
     if balancer is None or not balancer.is_running:
         return Followed(NOTHING)
     later = without_ruleset(facts_after(facts, actions), NOTRACK)
-    if _is_unread(later, balancer):
-        return Followed(followed_by_name(spec, later, known))
-    standing = {place_of(pair) for ruleset in known for pair in ruleset.untracked}
-    survey = Survey.of(later, balancer, selected.backends, ports, options)
+    by_name = followed_by_name(spec, later, known)
+    read = {identity for space in later.namespaces for identity in space.containers}
+    if balancer.id not in read or _is_unread_haproxy(later, balancer):
+        return Followed(by_name)
+    survey = Survey.of(
+        later, balancer, [each for each in selected.backends if each.container.id in read], ports, options
+    )
+    standing = {place_of(pair) for pair in known.untracked}
     doubtful = (*survey.bridged_past, *survey.unproved)
-    pairs = dict.fromkeys((*survey.pairs, *(pair for pair in doubtful if place_of(pair) in standing)))
+    new = {each.container.name for each in selected.backends if each.container.id not in read}
+    pairs = dict.fromkeys(
+        (
+            *survey.pairs,
+            *(pair for pair in doubtful if place_of(pair) in standing),
+            *(pair for pair in by_name.untracked if pair.server in new),
+        )
+    )
     ruleset, dropped = with_accepts_where_needed(survey, pairs)
     refusals = [*survey.refusals, *(obstacles.dropped_untracked(pair, verdict) for pair, verdict in dropped)]
     if dropped:
@@ -102,10 +124,8 @@ def _unmoved(ruleset: Ruleset, facts: HostFacts) -> Iterable[UntrackedPair]:
     return (pair for pair in ruleset.untracked if pair in today)
 
 
-def _is_unread(facts: HostFacts, balancer: Container) -> bool:
-    """Whether the load balancer came after the look: how its packets travel is known of its namesake at most."""
-    if not any(balancer.id in space.containers for space in facts.namespaces):
-        return True
+def _is_unread_haproxy(facts: HostFacts, balancer: Container) -> bool:
+    """Whether its configuration is that of a namesake which is gone."""
     ids = {container.id for container in facts.containers}
     known = {haproxy.container_id for haproxy in facts.haproxies} - {None}
     return balancer.id not in known and not known <= ids

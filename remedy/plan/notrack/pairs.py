@@ -12,7 +12,7 @@ Place = tuple[str, str, str, int, str, int]
 
 
 def place_of(pair: UntrackedPair) -> Place:
-    """What stays of a pair when its containers are made again."""
+    """What stays of a pair when its containers are made again: who, whom, at which port, by which network."""
     return pair.client, pair.server, pair.protocol, pair.server_port, pair.network, pair.family
 
 

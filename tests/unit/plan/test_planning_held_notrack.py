@@ -16,6 +16,7 @@ from remedy.paths.walk import with_bridge_netfilter
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, without_containers
 from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
+from remedy.plan.notrack.following import remembered
 from remedy.spec.models import Spec
 
 NETWORK = "remedy-lb"
@@ -149,6 +150,32 @@ def test_who_is_new_is_not_added_before_the_load_balancer_was_read(
     # What the walk has found once is followed by name from then on.
     assert len(held_rulesets(spec(), facts, [*known, write], (written,))[0].untracked) == len(API)
     assert len(held_rulesets(spec(), facts, [*known, write])[0].untracked) == len(API) - 1
+
+
+def test_a_container_that_came_after_the_look_is_followed_by_name_and_nobody_is_alarmed(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    found = held(spec(), moved(facts, API[1], 77, id="e" * 64), actions)
+    assert pairs_of(found.rulesets[0])[API[1]].endswith(".77")
+    assert len(found.rulesets[0].untracked) == len(API)
+    assert found.left_tracked == ()
+
+
+def test_the_network_that_was_found_last_counts_and_who_is_away_is_not_forgotten(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    written = held_ruleset(applied[0], "notrack")
+    assert written is not None
+    elsewhere = [pair.model_copy(update={"network": "dev1_default"}) for pair in written.untracked[:2]]
+    known = remembered(written, written.model_copy(update={"untracked": tuple(elsewhere)}))
+    assert [(pair.server, pair.network) for pair in known.untracked] == [
+        (API[0], "dev1_default"),
+        (API[1], "dev1_default"),
+        (API[2], NETWORK),
+    ]
+    assert remembered(written, written) is written
+    assert remembered(known, written.model_copy(update={"untracked": ()})) == known
 
 
 def test_a_spec_that_is_silent_keeps_those_that_are_where_they_were(
