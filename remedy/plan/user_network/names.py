@@ -45,7 +45,8 @@ class Names:
 def choose_names(facts: HostFacts, network: str, balancer: Container, members: Sequence[Container]) -> Names:
     """A name for each member. Those of members that are on the network already are what the engine answers to now."""
     answered = _answered(c for c in _with_endpoints(facts) if c[1].network_name == network)
-    services = _service_aliases(network, members, answered)
+    # A replica that compose has made and could not start answers to its service's alias, too, once it runs.
+    services = _service_aliases(network, members, answered, facts.containers)
     unsafe = _known_to_libc(balancer)
     elsewhere = _answered_elsewhere(facts, network, balancer)
     names: dict[str, str] = {}
@@ -134,7 +135,12 @@ def _answered_elsewhere(facts: HostFacts, network: str, balancer: Container) -> 
     return _answered(place for place in _with_endpoints(facts) if place[1].network_name in others)
 
 
-def _service_aliases(network: str, members: Sequence[Container], answered: Answered) -> dict[Service, str]:
+def _service_aliases(
+    network: str, members: Sequence[Container], answered: Answered, everybody: Iterable[Container]
+) -> dict[Service, str]:
+    theirs: dict[Service | None, set[str]] = {}
+    for container in everybody:
+        theirs.setdefault(service_of(container), set()).add(container.id)
     by_service: dict[Service, list[Container]] = {}
     for member in members:
         service = service_of(member)
@@ -143,7 +149,7 @@ def _service_aliases(network: str, members: Sequence[Container], answered: Answe
     names = {member.name.lower() for member in members}
     found: dict[Service, str] = {}
     for service, containers in by_service.items():
-        ids = frozenset(container.id for container in containers)
+        ids = frozenset(theirs[service])
         present = [e for e in (endpoint_on(container, network) for container in containers) if e is not None]
         for alias in _candidates(service, present):
             is_theirs = answered.get(alias.lower(), ids) <= ids and alias.lower() not in names

@@ -329,6 +329,17 @@ def test_members_that_are_there_already_keep_the_alias_that_compose_gave_them(op
     assert planned(facts, "zz").service_aliases["dev1", "api"] == "api"
 
 
+def test_a_replica_that_does_not_run_is_of_the_service_too(operator: HostFacts) -> None:
+    present = network("zz")
+    facts = joined(with_networks(operator, present), present, *API, aliases=("api",))
+    stopped = tuple(
+        container.model_copy(update={"state": "created", "pid": 0}) if container.name == API[2] else container
+        for container in facts.containers
+    )
+
+    assert planned(facts.model_copy(update={"containers": stopped}), "zz").service_aliases["dev1", "api"] == "api"
+
+
 def test_an_alias_that_others_share_is_no_services(operator: HostFacts) -> None:
     present = network("zz")
     facts = joined(with_networks(operator, present), present, *API, BALANCER, aliases=("all",))
