@@ -71,7 +71,8 @@ def followed_by_walk(
     """What a fresh plan would write once `actions` are done; where it would refuse a pair, the others.
 
     A known pair that is not reached at the moment stays: nothing translates it. Of a container that came after the
-    look its namesake's pairs are followed by name. Raises RefusedError for a bridge that no rule can name.
+    look its namesake's pairs are followed by name, and who is new stays tracked while it is not known how the load
+    balancer is configured. Raises RefusedError for a bridge that no rule can name.
     """
     options, balancer = spec.remedies.notrack_options, selected.load_balancer
     if options is None:
@@ -81,17 +82,17 @@ def followed_by_walk(
     later = without_ruleset(facts_after(facts, actions), NOTRACK)
     by_name = followed_by_name(spec, later, known)
     read = {identity for space in later.namespaces for identity in space.containers}
-    if balancer.id not in read or _is_unread_haproxy(later, balancer):
+    if balancer.id not in read:
         return Followed(by_name)
-    survey = Survey.of(
-        later, balancer, [each for each in selected.backends if each.container.id in read], ports, options
-    )
+    backends = [each for each in selected.backends if each.container.id in read]
+    survey = Survey.of(later, balancer, backends, ports, options)
     standing = {place_of(pair) for pair in known.untracked}
-    doubtful = (*survey.bridged_past, *survey.unproved)
+    proved = survey.pairs if _is_haproxy_read(later, balancer) else []
+    doubtful = (*survey.pairs, *survey.bridged_past, *survey.unproved)
     new = {each.container.name for each in selected.backends if each.container.id not in read}
     pairs = dict.fromkeys(
         (
-            *survey.pairs,
+            *proved,
             *(pair for pair in doubtful if place_of(pair) in standing),
             *(pair for pair in by_name.untracked if pair.server in new),
         )
@@ -124,8 +125,6 @@ def _unmoved(ruleset: Ruleset, facts: HostFacts) -> Iterable[UntrackedPair]:
     return (pair for pair in ruleset.untracked if pair in today)
 
 
-def _is_unread_haproxy(facts: HostFacts, balancer: Container) -> bool:
-    """Whether its configuration is that of a namesake which is gone."""
-    ids = {container.id for container in facts.containers}
-    known = {haproxy.container_id for haproxy in facts.haproxies} - {None}
-    return balancer.id not in known and not known <= ids
+def _is_haproxy_read(facts: HostFacts, balancer: Container) -> bool:
+    """Whether its configuration is known: not while it starts, and of no other load balancer."""
+    return any(haproxy.container_id == balancer.id for haproxy in facts.haproxies)

@@ -17,6 +17,7 @@ from remedy.plan.foresight import facts_after
 from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, without_containers
 from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
 from remedy.plan.notrack.following import remembered
+from remedy.plan.notrack.pairs import in_order
 from remedy.spec.models import Spec
 
 NETWORK = "remedy-lb"
@@ -176,6 +177,16 @@ def test_the_network_that_was_found_last_counts_and_who_is_away_is_not_forgotten
     ]
     assert remembered(written, written) is written
     assert remembered(known, written.model_copy(update={"untracked": ()})) == known
+
+
+def test_while_its_configuration_is_not_known_the_load_balancer_goes_by_the_same_network(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    starting = facts.model_copy(update={"haproxies": ()})  # its end of docker0 is another way to the same servers
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    assert held(spec(), starting, actions).rulesets[0].untracked == in_order(written.untracked)
 
 
 def test_a_spec_that_is_silent_keeps_those_that_are_where_they_were(
