@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 from remedy.errors import RefusedError
-from remedy.facts.model import Address, HostFacts
+from remedy.facts.model import Address
 from remedy.paths.clients import UnknownSourceError
 from remedy.paths.consumers import Consumer
 from remedy.paths.verdict import Verdict
@@ -28,14 +28,13 @@ class Outlook:
     later: Datapath
 
     @classmethod
-    def of(cls, facts: HostFacts, actions: Sequence[Action]) -> Outlook:
+    def of(cls, today: Datapath, actions: Sequence[Action]) -> Outlook:
         """The same datapath twice where nothing is to be done, or nothing can be (no rule can name a bridge).
 
         Raises InputError for rules that cannot be read.
         """
-        today = Datapath(facts)
         try:
-            return cls(today, Datapath(facts_after(facts, actions)) if actions else today)
+            return cls(today, Datapath(facts_after(today.facts, actions)) if actions else today)
         except RefusedError:
             return cls(today, today)
 
@@ -67,7 +66,7 @@ def path_change(consumer: Consumer, outlook: Outlook, rewiring: RewireHaproxy | 
 
 
 def in_safe_order(
-    facts: HostFacts, bundles: Sequence[tuple[Action, ...]], consumers: Sequence[Consumer]
+    today: Datapath, bundles: Sequence[tuple[Action, ...]], consumers: Sequence[Consumer]
 ) -> tuple[Action, ...]:
     """The bundles of actions one after the other, in the first order in which no step loses a known consumer.
 
@@ -78,10 +77,9 @@ def in_safe_order(
     given = tuple(action for bundle in wanted for action in bundle)
     if not 1 < len(wanted) <= MOST_BUNDLES_TO_ORDER:
         return given
-    today = Datapath(facts)
     for order in permutations(wanted):
         actions = tuple(action for bundle in order for action in bundle)
-        if not any(True for _ in losses_on_the_way(facts, actions, consumers, today)):
+        if not any(True for _ in losses_on_the_way(today, actions, consumers)):
             return actions
     return given
 
@@ -95,11 +93,11 @@ def each_once(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 
 def losses_on_the_way(
-    facts: HostFacts, actions: Sequence[Action], consumers: Sequence[Consumer], today: Datapath
+    today: Datapath, actions: Sequence[Action], consumers: Sequence[Consumer]
 ) -> Iterator[tuple[Action, Consumer, Verdict]]:
     """Known consumers that work today, and would not in the state that one of the actions leaves."""
     working = [consumer for consumer in consumers if _connect(today, consumer).reachable]
-    for action, state in facts_after_each(facts, actions):
+    for action, state in facts_after_each(today.facts, actions):
         if isinstance(action, RewireHaproxy):
             working = [consumer for consumer in working if rewiring_of(consumer, (action,)) is None]
         if action is not actions[-1] and not isinstance(action, SwitchUserlandProxy | WriteRules):

@@ -48,8 +48,9 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
     wants_proxy = _wanted_proxy(spec, facts)
     hairpin = wanted_hairpin(spec, facts, selected, wants_proxy)
     consumers = known_consumers(facts, spec, ports)
+    today = Datapath(facts)
     # First, because who is led elsewhere by it is not cut off by what comes after.
-    rewiring = plan_rewiring(spec, facts, selected, ports, Datapath(facts))
+    rewiring = plan_rewiring(spec, facts, selected, ports, today)
     bundles: list[tuple[Action, ...]] = [rewiring.actions]
     refusals: list[Refusal] = [*rewiring.refusals]
     if wants_proxy is not None:
@@ -67,7 +68,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
         bundles.append(own)
     sizing = plan_conntrack(spec, facts)
     refusals += sizing.refusals
-    actions = each_once(in_safe_order(facts, bundles, consumers))
+    actions = each_once(in_safe_order(today, bundles, consumers))
     notrack = plan_notrack(spec, facts, selected, ports, consumers, actions)
     # The table's size leads nobody elsewhere; room comes before what may fill it.
     actions = (*sizing.actions, *notrack.before, *actions, *notrack.after)
@@ -77,7 +78,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
     refusals += against_watcher
     if notrack.after and not rewiring.actions and wants_proxy is None:
         refusals += unread_refusals(facts)
-    outlook = Outlook.of(facts, actions)
+    outlook = Outlook.of(today, actions)
     moved = [None if is_probed(consumer, spec) else rewiring_of(consumer, actions) for consumer in consumers]
     paths = tuple(path_change(consumer, outlook, new) for consumer, new in zip(consumers, moved, strict=True))
     refusals += lost_consumers(spec, facts, consumers, paths)
