@@ -36,7 +36,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-paths dist lint-playbooks molecule lock clean
+.PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-fleet bench-paths dist lint-playbooks molecule lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-demo: setup ## requests/s by docker-proxy, by remedy and by hand, taking t
 
 bench-speed: setup ## how long remedy --help and remedy plan of 20 containers take, and where
 	@exec $(BIN)/python -m remedy.bench speed --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
+
+bench-fleet: setup ## 30 hosts in one rollout: time for each, and how much of it is not Ansible's own; 15 minutes
+	@exec $(BIN)/python -m remedy.bench fleet --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
 
 # An option only where the caller set the variable: what measures all engines is not narrowed to the default one.
 if-given = $(if $(filter file,$(origin $(1))),,$(2) $($(1)))

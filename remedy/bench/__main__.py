@@ -100,6 +100,31 @@ def speed(
 
 
 @app.command()
+def fleet(
+    hosts: Annotated[int, typer.Option(help="lab hosts in the rollout", min=1)] = 30,
+    engine: Annotated[str, typer.Option(help="20.10, 26.1, 28.5")] = "28.5",
+    firewall: Annotated[str, typer.Option(help="nft, legacy")] = "nft",
+    forks: Annotated[int, typer.Option(help="hosts that Ansible works on at once", min=1)] = 5,
+    json: Json = None,
+) -> None:
+    """Print what one rollout of apply.yml takes a host, and how much of it is not Ansible's own.
+
+    Exit status 2 when a host did not become what it should.
+    """
+    from remedy.bench.fleet import measure_fleet
+    from remedy.bench.fleet_table import fleet_lines, fleet_table, fleet_verdict
+    from remedy.bench.output import busy_lines, print_table, say, write_json
+
+    busy = busy_lines()
+    result = measure_fleet(engine, firewall, hosts=hosts, forks=forks, say=say)
+    if json is not None:
+        write_json(json, result.model_dump(mode="json"))
+    print_table(fleet_table(result), [fleet_verdict(result), *fleet_lines(result), *busy])
+    if result.not_applied:
+        raise typer.Exit(BROKEN_PROMISE)
+
+
+@app.command()
 def paths(
     containers: Annotated[int, typer.Option(help="of the made-up host")] = 1_000,
     rules: Annotated[int, typer.Option(help="of the made-up host")] = 10_000,
