@@ -17,6 +17,8 @@ from remedy.lab.topology_files import load_topology
 
 USER = "ops"
 MEBIBYTES_A_HOST = 256  # measured: engine, containerd, systemd, sshd, docker-proxies, four containers
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES_A_HOST, SPARE_INSTANCES = 10, 128
 SPEC: dict[str, Any] = {
     "version": 1,
     "load_balancer": "dev1-haproxy-1",
@@ -84,10 +86,25 @@ def available_mebibytes() -> int:
 
 
 @contextmanager
+def inotify_instances(hosts: int, say: Say) -> Iterator[None]:
+    """Let so many hosts run for the length of a `with` block: the kernel's 128 for a user are those of 14 systemds."""
+    before, wanted = INOTIFY.read_text().strip(), INSTANCES_A_HOST * hosts + SPARE_INSTANCES
+    if int(before) >= wanted:
+        yield
+        return
+    say(f"fs.inotify.max_user_instances = {wanted} for as long as this runs, {before} afterwards")
+    INOTIFY.write_text(str(wanted))
+    try:
+        yield
+    finally:
+        INOTIFY.write_text(before)
+
+
+@contextmanager
 def fleet(name: str, engine: str, firewall: str, hosts: int, key: str, say: Say) -> Iterator[list[Host]]:
     """Hosts that run, for the length of a `with` block. key: the controller's public one. Raises LabError."""
     topology = fleet_topology()
-    with ExitStack() as stack:
+    with inotify_instances(hosts, say), ExitStack() as stack:
         made = []
         for number in range(1, hosts + 1):
             say(f"host {number} of {hosts}")
