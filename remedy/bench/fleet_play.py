@@ -19,6 +19,7 @@ from remedy.lab import Host
 
 # Modules that are run on the host; the others are the controller's own.
 ON_THE_HOST = ("docker_remedy.fleet.", "ansible.builtin.command", "ansible.builtin.wait_for_connection")
+META = ("meta", "ansible.builtin.meta")
 LINES_SHOWN = 20
 
 
@@ -147,7 +148,7 @@ def plays_of(lines: Sequence[tuple[float, str]], ended: float) -> Iterator[Play]
                     play.ended = moment
                     yield play
                 play = Play(event["name"], tuple(event["hosts"]), moment)
-            case "task" if play is not None:
+            case "task" if play is not None and event["action"] not in META:  # told of for each host
                 play.tasks.append(Task(event["action"]))
             case "result" if play is not None:
                 play.tasks[-1].hosts += 1
