@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from remedy import __version__
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
-from remedy.paths.consumers import known_consumers
-from remedy.paths.published import published_ports
+from remedy.paths.consumers import Consumer, known_consumers
+from remedy.paths.published import PublishedPort, published_ports
 from remedy.paths.walk import Datapath
 from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.conntrack import plan_conntrack
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.lost_consumers import lost_consumers
-from remedy.plan.model import Action, Plan, PlanHost, PlanWarning, Refusal
-from remedy.plan.notrack import plan_notrack
+from remedy.plan.model import Action, PathChange, Plan, PlanHost, PlanWarning, Refusal
+from remedy.plan.notrack import Untracking, plan_notrack
 from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
+from remedy.plan.part import Part
 from remedy.plan.probes import known_probes, merged, port_probes
 from remedy.plan.refusals import (
     engine_refusals,
@@ -43,66 +45,24 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
     spec_path: where that host has the spec, for whom it has to be named; None: in the usual place. What is unsafe
     stands in `refusals`: such a plan is shown and not applied.
     """
-    ports = published_ports(facts)
-    selected = select(spec, facts, ports)
-    wants_proxy = _wanted_proxy(spec, facts)
-    hairpin = wanted_hairpin(spec, facts, selected, wants_proxy)
-    consumers = known_consumers(facts, spec, ports)
-    today = Datapath(facts)
-    # First, because who is led elsewhere by it is not cut off by what comes after.
-    rewiring = plan_rewiring(spec, facts, selected, ports, today)
-    bundles: list[tuple[Action, ...]] = [rewiring.actions]
-    refusals: list[Refusal] = [*rewiring.refusals]
-    if wants_proxy is not None:
-        against = tuple(engine_refusals(facts, spec))
-        refusals += against
-        if not against or facts.daemon_json.problem is None:
-            change = ProxyChange(facts, ports, wants_proxy, live_restore_obstacle(facts) is None)
-            bundles.append(userland_proxy_actions(change))
-    if hairpin is not None:
-        own = hairpin_actions(facts, hairpin)
-        if own and hairpin.redirects:
-            refusals += pinned_refusal(spec, facts, "hairpin")
-        if own and wants_proxy is None:
-            refusals += unread_refusals(facts)
-        bundles.append(own)
-    sizing = plan_conntrack(spec, facts)
-    refusals += sizing.refusals
-    actions = each_once(in_safe_order(today, bundles, consumers))
-    notrack = plan_notrack(spec, facts, selected, ports, consumers, actions)
-    # The table's size leads nobody elsewhere; room comes before what may fill it.
-    actions = (*sizing.actions, *notrack.before, *actions, *notrack.after)
-    refusals += notrack.refusals
-    watcher, against_watcher = plan_watcher(spec, facts, spec_path)
-    actions = (*actions, *watcher)  # last: it follows what is there by then
-    refusals += against_watcher
-    if notrack.after and not rewiring.actions and wants_proxy is None:
-        refusals += unread_refusals(facts)
-    outlook = Outlook.of(today, actions)
-    moved = [None if is_probed(consumer, spec) else rewiring_of(consumer, actions) for consumer in consumers]
-    paths = tuple(path_change(consumer, outlook, new) for consumer, new in zip(consumers, moved, strict=True))
-    refusals += lost_consumers(spec, facts, consumers, paths)
-    warnings = [*accept_warnings(spec, facts), *unknown_path_warnings(paths), *rewiring.warnings]
-    warnings += [*sizing.warnings, *notrack.warnings]
-    if wants_proxy is False:
-        warnings += proxy_off_warnings(facts, ports, paths, outlook)
-    if wants_proxy is not None:
-        warnings += file_warnings(facts)
-    warnings += _about_hairpin(spec, facts, hairpin, selected)
-    staying = [
-        c for c, new in zip(consumers, moved, strict=True) if new is None or outlook.works_always(c.source, c.to)
-    ]
+    case = _Case.of(spec, facts)
+    parts = _Parts.of(case, spec_path)
+    outlook = Outlook.of(case.today, parts.actions)
+    moved = [None if is_probed(each, spec) else rewiring_of(each, parts.actions) for each in case.consumers]
+    led = tuple(zip(case.consumers, moved, strict=True))
+    paths = tuple(path_change(consumer, outlook, new) for consumer, new in led)
+    staying = [each for each, new in led if new is None or outlook.works_always(each.source, each.to)]
     basis = basis_of(facts)
     return Plan(
         remedy_version=__version__,
         created_at=now,
         host=_host(facts),
-        changes=bool(actions),
-        actions=actions,
+        changes=bool(parts.actions),
+        actions=parts.actions,
         paths=paths,
-        refusals=tuple(dict.fromkeys(refusals)),
-        warnings=tuple(warnings),
-        probes=merged(known_probes(spec, staying), port_probes(ports, outlook)),
+        refusals=tuple(dict.fromkeys((*parts.refusals, *lost_consumers(spec, facts, case.consumers, paths)))),
+        warnings=tuple(_warnings(case, parts, paths, outlook)),
+        probes=merged(known_probes(spec, staying), port_probes(case.ports, outlook)),
         confirm_within_seconds=_seconds(spec.policy.confirm_within),
         socket=facts.engine.socket,
         daemon_json_path=facts.daemon_json.path,
@@ -110,6 +70,94 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
         basis=basis,
         fingerprint=fingerprint_of(basis),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The spec on this host. proxy: the userland proxy to switch to, None where it stays as it is."""
+
+    spec: Spec
+    facts: HostFacts
+    ports: tuple[PublishedPort, ...]
+    selected: Selected
+    proxy: bool | None
+    hairpin: Ruleset | None
+    consumers: tuple[Consumer, ...]
+    today: Datapath
+
+    @classmethod
+    def of(cls, spec: Spec, facts: HostFacts) -> _Case:
+        """Raises SpecError for names that match nothing."""
+        ports = published_ports(facts)
+        selected = select(spec, facts, ports)
+        proxy = _wanted_proxy(spec, facts)
+        hairpin = wanted_hairpin(spec, facts, selected, proxy)
+        consumers = tuple(known_consumers(facts, spec, ports))
+        return cls(spec, facts, ports, selected, proxy, hairpin, consumers, Datapath(facts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What each remedy comes to. actions: of all of them, in the order of doing."""
+
+    rewiring: Part
+    sizing: Part
+    notrack: Untracking
+    actions: tuple[Action, ...]
+    refusals: tuple[Refusal, ...]
+
+    @classmethod
+    def of(cls, case: _Case, spec_path: str | None) -> _Parts:
+        """Ask each remedy, and put them into an order in which no step loses anybody."""
+        spec, facts = case.spec, case.facts
+        # First, because who is led elsewhere by it is not cut off by what comes after.
+        rewiring = plan_rewiring(spec, facts, case.selected, case.ports, case.today)
+        ways = (rewiring, _userland_proxy(case), _hairpin(case))
+        ordered = each_once(in_safe_order(case.today, [way.actions for way in ways], case.consumers))
+        sizing = plan_conntrack(spec, facts)
+        notrack = plan_notrack(spec, facts, case.selected, case.ports, case.consumers, ordered)
+        watcher = plan_watcher(spec, facts, spec_path)
+        refusals = [refusal for part in (*ways, sizing, notrack, watcher) for refusal in part.refusals]
+        if notrack.after and not rewiring.actions and case.proxy is None:
+            refusals += unread_refusals(facts)
+        # The table's size leads nobody elsewhere: room comes before what may fill it. The watcher follows what is there
+        # by then.
+        actions = (*sizing.actions, *notrack.before, *ordered, *notrack.after, *watcher.actions)
+        return cls(rewiring, sizing, notrack, actions, tuple(refusals))
+
+
+def _userland_proxy(case: _Case) -> Part:
+    if case.proxy is None:
+        return Part()
+    against = tuple(engine_refusals(case.facts, case.spec))
+    if against and case.facts.daemon_json.problem is not None:
+        return Part(refusals=against)
+    change = ProxyChange(case.facts, case.ports, case.proxy, live_restore_obstacle(case.facts) is None)
+    return Part(userland_proxy_actions(change), against)
+
+
+def _hairpin(case: _Case) -> Part:
+    if case.hairpin is None:
+        return Part()
+    actions = hairpin_actions(case.facts, case.hairpin)
+    refusals: list[Refusal] = []
+    if actions and case.hairpin.redirects:
+        refusals += pinned_refusal(case.spec, case.facts, "hairpin")
+    if actions and case.proxy is None:
+        refusals += unread_refusals(case.facts)
+    return Part(actions, tuple(refusals))
+
+
+def _warnings(case: _Case, parts: _Parts, paths: tuple[PathChange, ...], outlook: Outlook) -> Iterator[PlanWarning]:
+    yield from accept_warnings(case.spec, case.facts)
+    yield from unknown_path_warnings(paths)
+    for part in (parts.rewiring, parts.sizing, parts.notrack):
+        yield from part.warnings
+    if case.proxy is False:
+        yield from proxy_off_warnings(case.facts, case.ports, paths, outlook)
+    if case.proxy is not None:
+        yield from file_warnings(case.facts)
+    yield from _about_hairpin(case.spec, case.facts, case.hairpin, case.selected)
 
 
 def _wanted_proxy(spec: Spec, facts: HostFacts) -> bool | None:

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 from remedy.facts.model import HostFacts
 from remedy.facts.systemd import WATCHER_UNIT
-from remedy.plan.model import Action, Refusal, SetWatcher
+from remedy.plan.model import Refusal, SetWatcher
+from remedy.plan.part import Part
 from remedy.plan.refusals import WATCHING
 from remedy.spec.load import USUAL_PLACE
 from remedy.spec.models import Spec
@@ -15,21 +16,19 @@ from remedy.spec.models import Spec
 HIDDEN = ("/tmp", "/var/tmp")  # noqa: S108 (the service has PrivateTmp, systemd.exec(5))
 
 
-def plan_watcher(spec: Spec, facts: HostFacts, spec_path: str | None) -> tuple[tuple[Action, ...], tuple[Refusal, ...]]:
-    """The action that the service needs, and why it cannot be had.
+def plan_watcher(spec: Spec, facts: HostFacts, spec_path: str | None) -> Part:
+    """The action that the service needs, or why it cannot be had.
 
     spec_path: whole, on that host; None where it is planned elsewhere, and the host keeps it in the usual place.
     """
-    if spec.watch is None:
-        return (), ()
     state = facts.systemd.watcher
+    if spec.watch is None or (spec.watch and state in WATCHING):
+        return Part()
     if not spec.watch:
-        return ((_removal(state),) if state is not None else ()), ()
-    if state in WATCHING:
-        return (), ()
+        return Part() if state is None else Part(actions=(_removal(state),))
     path = spec_path or str(USUAL_PLACE)
     refusals = tuple(_refusals(facts, path))
-    return ((), refusals) if refusals else ((_installation(facts, path),), ())
+    return Part(refusals=refusals) if refusals else Part(actions=(_installation(facts, path),))
 
 
 def _installation(facts: HostFacts, path: str) -> SetWatcher:
@@ -47,12 +46,12 @@ def _installation(facts: HostFacts, path: str) -> SetWatcher:
     )
 
 
-def _removal(state: str | None) -> SetWatcher:
+def _removal(state: str) -> SetWatcher:
     return SetWatcher(
         id="watcher",
         summary=f"remove the watcher, {WATCHER_UNIT}",
         reason="the spec says watch: false",
-        before=state or "",
+        before=state,
         after="not installed; what is applied stays as it is",
         inverse="install it as it was",
         installed=False,

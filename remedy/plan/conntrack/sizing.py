@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from remedy.facts.model import ConntrackSizing, HostFacts
 from remedy.host.conntrack_settings import BUCKETS, ESTABLISHED, GLOBAL_SYSCTLS, HASH_SIZE, MAXIMUM, TIME_WAIT
 from remedy.plan.conntrack.arithmetic import USUAL_BYTES_PER_ENTRY, Size, Table, size_of
 from remedy.plan.conntrack.files import held_value, originals, wanted_files
 from remedy.plan.conntrack.warnings import sizing_warnings
-from remedy.plan.model import Action, Disruption, PlanWarning, Refusal, SizeConntrack
+from remedy.plan.model import Disruption, Refusal, SizeConntrack
+from remedy.plan.part import Part
 from remedy.spec.conntrack import ConntrackOptions
 from remedy.spec.models import Spec
 from remedy.spec.size import spell_size
 
 
-@dataclass(frozen=True, slots=True)
-class ConntrackPlan:
-    """What the remedy comes to: nothing where the spec does not want it."""
-
-    actions: tuple[Action, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    warnings: tuple[PlanWarning, ...] = ()
-
-
-def plan_conntrack(spec: Spec, facts: HostFacts) -> ConntrackPlan:
+def plan_conntrack(spec: Spec, facts: HostFacts) -> Part:
     """The action that brings the table to the wanted size. What is unsafe stands in `refusals`."""
     options = spec.remedies.conntrack
     if options is None:
-        return ConntrackPlan()
+        return Part()
     table = _table(facts)
     sizing = facts.conntrack.sizing
     if table is None or sizing is None:
-        return ConntrackPlan(refusals=(_not_known(facts),))
+        return Part(refusals=(_not_known(facts),))
     size = size_of(options, table)
     if size.short_of is not None:
-        return ConntrackPlan(refusals=(_too_small(size.short_of),))
+        return Part(refusals=(_too_small(size.short_of),))
     values = settings_of(size, sizing)
     refusals = tuple(_refusals(size, values, facts, sizing))
     warnings = tuple(sizing_warnings(options, size, table, facts))
     action = _action(options, size, values, facts)
-    return ConntrackPlan(() if action is None else (action,), refusals, warnings)
+    return Part(() if action is None else (action,), refusals, warnings)
 
 
 def settings_of(size: Size, sizing: ConntrackSizing) -> dict[str, str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from remedy.facts.model import Container, HaproxyFacts, HostFacts, Protocol
 from remedy.paths.published import PublishedPort
 from remedy.paths.walk import Datapath
 from remedy.plan.compose_override import plan_overrides
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import Action, PlanWarning, Refusal
+from remedy.plan.model import PlanWarning
+from remedy.plan.part import Part
 from remedy.plan.rewiring.haproxy_action import rewire_action
 from remedy.plan.rewiring.mapping import ByName, Led, LeftAlone, Mapper
 from remedy.plan.rewiring.new_way import NewWay
@@ -22,30 +22,21 @@ from remedy.spec.models import Spec, UserNetworkOptions
 SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Rewiring:
-    """What the remedy comes to: nothing where the spec does not want it."""
-
-    actions: tuple[Action, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    warnings: tuple[PlanWarning, ...] = ()
-
-
 def plan_rewiring(
     spec: Spec, facts: HostFacts, selected: Selected, ports: Sequence[PublishedPort], today: Datapath
-) -> Rewiring:
+) -> Part:
     """What leads the load balancer to its backends by name. What is unsafe stands in `refusals`."""
     options = spec.remedies.user_network_options
     if options is None:
-        return Rewiring()
+        return Part()
     balancer = selected.load_balancer
     if balancer is None:
-        return Rewiring(refusals=(no_load_balancer(selected.load_balancer_unit),))
+        return Part(refusals=(no_load_balancer(selected.load_balancer_unit),))
     haproxy = next((h for h in facts.haproxies if h.container_id == balancer.id and h.pid is not None), None)
     members = _members(selected, balancer)
     refusals = tuple(haproxy_refusals(facts, balancer, haproxy, members))
     if haproxy is None or refusals:
-        return Rewiring(refusals=refusals)
+        return Part(refusals=refusals)
     return _with_network(spec, options, facts, (balancer, haproxy), members, Mapper(today, balancer, ports))
 
 
@@ -66,7 +57,7 @@ def _with_network(
     balanced: tuple[Container, HaproxyFacts],
     members: Sequence[Container],
     mapper: Mapper,
-) -> Rewiring:
+) -> Part:
     balancer, haproxy = balanced
     network = plan_network(facts, balancer, members, options)
     known = names_on(network, facts, members)
@@ -87,7 +78,7 @@ def _with_network(
     warnings = (*network.warnings, *edited.warnings, *_about_servers([*alone, *edited.left_alone]), *stay)
     if edited.is_possible and not is_of_use:
         warnings = (*warnings, _useless(haproxy))
-    return Rewiring((*joining, *edited.actions, *overrides), (*network.refusals, *edited.refusals), warnings)
+    return Part((*joining, *edited.actions, *overrides), (*network.refusals, *edited.refusals), warnings)
 
 
 def names_on(network: NetworkPlan, facts: HostFacts, members: Sequence[Container]) -> dict[str, tuple[str, ...]]:
