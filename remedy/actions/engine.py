@@ -11,8 +11,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
-
 from remedy.errors import CommandError, EngineError, RemedyError
 from remedy.facts.engine_api import EngineApi
 from remedy.facts.model import Address
@@ -31,6 +29,8 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, interval: float
 
     RemedyErrors that the condition raises count as "not yet".
     """
+    from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+
     attempts = Retrying(
         stop=stop_after_delay(seconds),
         wait=wait_fixed(interval),

@@ -19,7 +19,7 @@ from remedy.apply.runs import Run, active_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import Undone, undo_run
 from remedy.errors import RefusedError
-from remedy.facts.gather import gather
+from remedy.facts.gathering import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
 from remedy.verify.connect import Answer

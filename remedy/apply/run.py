@@ -27,7 +27,7 @@ from remedy.apply.runs import active_run, new_run, run_named
 from remedy.apply.settings import Settings
 from remedy.apply.undo import undo_run
 from remedy.errors import InputError, InterruptedRunError, StalePlanError, VerificationFailedError
-from remedy.facts.gather import gather
+from remedy.facts.gathering import gather
 from remedy.facts.model import HostFacts
 from remedy.plan.model import Plan
 from remedy.verify.connect import Answer

@@ -23,7 +23,7 @@ from unittest.mock import patch
 from remedy.facts.engine_api import DEFAULT_ENDPOINT
 from remedy.host.namespaces import run_in_opened_namespace
 
-WORKERS = 8  # as many as remedy.facts.gather has
+WORKERS = 8  # as many as remedy.facts.gathering has
 TIMEOUT_SECONDS = 30.0
 
 _NAMESPACE = "/proc/thread-self/ns/net"

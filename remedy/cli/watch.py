@@ -50,10 +50,12 @@ def watch(
     elif install:
         _install(session, settings)
     else:
-        from remedy.cli.views.watch import teller
-        from remedy.watch.service import watch_until_stopped
+        from remedy.watch.command import become_the_watcher
 
-        watch_until_stopped(settings, session.spec_path().absolute(), teller(as_json=session.options.is_json))
+        session.spec()
+        become_the_watcher(
+            session.spec_path().absolute(), settings.daemon_json_path, ("--format", session.options.format.value)
+        )
 
 
 def _install(session: Session, settings: Settings) -> None:

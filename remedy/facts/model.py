@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from remedy.frozen import Frozen
+from remedy.frozen import FrozenWhenUsed as Frozen
 
 FORMAT_VERSION = 1
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from remedy.watch.engine_socket import events
 from remedy.watch.inbox import ContainerSeen, Inbox, NetworkSeen, StreamFound, StreamLost
 from remedy.watch.schedule import ContainerChange
 
@@ -60,17 +61,11 @@ def _follow(endpoint: str, inbox: Inbox) -> None:
 
 
 def _listen(endpoint: str, inbox: Inbox) -> bool:
-    """Tell events until the stream ends. Raises what the SDK and the socket raise."""
-    from docker.api.client import APIClient
-
-    client = APIClient(base_url=endpoint, version="auto", timeout=10)
-    try:
-        events = client.events(decode=True, filters=_FILTERS)
+    """Tell events until the stream ends. Raises EngineError, OSError, ValueError."""
+    with events(endpoint, _FILTERS) as stream:
         inbox.put(StreamFound())
-        for event in events:
+        for event in stream:
             message = message_of(event)
             if message is not None:
                 inbox.put(message)
-        return True
-    finally:
-        client.close()
+    return True

@@ -14,8 +14,7 @@ from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError, InputError
 from remedy.facts.containers import parse_listed
-from remedy.facts.engine_api import Answer, EngineApi
-from remedy.facts.gather import gather
+from remedy.facts.engine_api import Answer
 from remedy.facts.model import Container, FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -24,7 +23,10 @@ from remedy.paths.published import container_by_address
 from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
 from remedy.plan.model import Action, ForgetFlows, Refusal, RemoveRules, WriteRules
 from remedy.spec.models import Spec
+from remedy.watch.apart import done_apart
 from remedy.watch.applied import Applied, AppliedRuns
+from remedy.watch.engine_socket import list_containers
+from remedy.watch.kept import kept_for_quick
 
 Look = Callable[[], HostFacts]
 Warn = Callable[[str], None]
@@ -47,8 +49,10 @@ class Holding:
     """Holds what is applied on this host."""
 
     def __init__(self, settings: Settings, warn: Warn, look: Look | None = None) -> None:
+        import remedy.actions.rules  # noqa: F401  (a dead container's rules go at once: nothing is imported first)
+
         self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
-        self._look = look or (lambda: gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path))
+        self._look = look or (lambda: done_apart("look", settings))
         self._warn = warn
         self._journal = WatchJournal(settings.state_dir)
         self._context = ActionContext.for_host(settings.socket, settings.state_dir)
@@ -56,7 +60,7 @@ class Holding:
         self._last: tuple[Ruleset, ...] = ()  # what the looks so far have found to be right
         self._left_tracked: tuple[Refusal, ...] = ()
         self.runs = AppliedRuns(settings)
-        self.facts: HostFacts | None = None  # of the last look, for the metrics
+        self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs
 
     def look(self) -> HostFacts:
         """The host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
@@ -74,7 +78,8 @@ class Holding:
         applied = self.runs.read()
         if applied.state != "applied":
             return Done(state=applied.state)
-        self.facts = facts = with_listed(looked, self._list())  # the look may have taken long
+        facts = with_listed(looked, self._list())  # the look may have taken long
+        self.facts = kept_for_quick(facts)
         wanted = held(spec, facts, applied.actions, self._last)
         self._last = wanted.known
         self._tell_left_tracked(wanted.left_tracked)
@@ -111,11 +116,7 @@ class Holding:
         return self._transaction(applied, actions, None, why) if actions else Done()
 
     def _list(self) -> list[Answer]:
-        api = EngineApi(self._settings.socket)
-        try:
-            return api.containers()
-        finally:
-            api.close()
+        return list_containers(self._settings.socket)
 
     def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
         """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""

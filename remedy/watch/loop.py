@@ -16,8 +16,8 @@ from remedy.apply.journal import utc_now
 from remedy.apply.settings import Settings
 from remedy.errors import LockHeldError, RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
-from remedy.spec.load import load_spec
 from remedy.spec.models import Spec
+from remedy.watch.apart import done_apart
 from remedy.watch.engine_events import follow_engine
 from remedy.watch.firewall_events import follow_firewall
 from remedy.watch.holding import Done, Holding
@@ -54,10 +54,10 @@ class Watch:
     """Follows one host until it is told to stop."""
 
     def __init__(self, settings: Settings, spec_path: Path, tell: Tell, clock: Callable[[], float] = boottime) -> None:
-        """Raises SpecError: a watcher that does not know what is wanted does not start."""
+        """Raises RemedyError: a watcher that does not know what is wanted does not start."""
         self._settings = settings
         self._spec_path = spec_path
-        self._spec: Spec = load_spec(spec_path)
+        self._spec = self._read_spec()
         self._tell = tell
         self._clock = clock
         self._schedule = Schedule(clock())
@@ -135,9 +135,13 @@ class Watch:
                 self._load_spec()
                 self._schedule.now_or_never("remedy.yaml was read again", now)
 
+    def _read_spec(self) -> Spec:
+        spec: Spec = done_apart("spec", self._settings, str(self._spec_path))
+        return spec
+
     def _load_spec(self) -> None:
         try:
-            self._spec = load_spec(self._spec_path)
+            self._spec = self._read_spec()
         except (RemedyError, OSError) as error:
             self._say("spec-invalid", f"remedy.yaml was not taken, the one from before stays in force: {error}")
         else:

@@ -12,7 +12,7 @@ from remedy.watch.loop import Tell, Watch
 
 
 def watch_until_stopped(settings: Settings, spec_path: Path, tell: Tell) -> None:
-    """Watch until SIGTERM or SIGINT. Raises SpecError before anything is done."""
+    """Watch until SIGTERM or SIGINT. Raises RemedyError (a wrong spec) before anything is done."""
     watch = Watch(settings, spec_path, tell)
     _heed_signals(watch.inbox)
     watch.run()

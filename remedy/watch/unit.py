@@ -14,6 +14,7 @@ from remedy.apply.settings import Settings
 from remedy.errors import CommandError, RefusedError
 from remedy.facts.systemd import WATCHER_UNIT
 from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
+from remedy.watch.command import ENVIRONMENT, command_line
 
 UNIT = WATCHER_UNIT
 START_SECONDS = 90.0
@@ -117,23 +118,11 @@ def uninstall_watcher() -> bool:
 
 def unit_text(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) -> str:
     """The service's file."""
-    words = (
-        os.path.abspath(sys.executable),  # noqa: PTH100 (a link into a virtual environment must not be followed)
-        "-m",
-        "remedy",
-        "--config",
-        str(spec_path),
-        "--daemon-json",
-        settings.daemon_json_path,
-        "watch",
-        *extra,
-    )
+    words = command_line(spec_path, settings.daemon_json_path, extra)
     variables = (
         f"REMEDY_STATE_DIR={settings.state_dir}",
         f"DOCKER_HOST={settings.socket}",
-        # One heap for all threads, given back: the watcher waits for nearly all of its life.
-        "MALLOC_ARENA_MAX=1",
-        "MALLOC_TRIM_THRESHOLD_=0",
+        *(f"{name}={value}" for name, value in ENVIRONMENT.items()),
     )
     return _SERVICE.format(
         command=" ".join(quoted(word) for word in words), environment=" ".join(quoted(word) for word in variables)

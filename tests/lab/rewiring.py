@@ -25,7 +25,7 @@ command, order, state = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3])
 from remedy.actions.context import ActionContext
 from remedy.actions.rewire_haproxy import RewireHaproxyAction
 from remedy.errors import RemedyError
-from remedy.facts.gather import gather
+from remedy.facts.gathering import gather
 from remedy.haproxy import backends, config_file, serving
 from remedy.plan.model import ConfigFile, FileContent, RewiredServer, RewireHaproxy
 

@@ -45,7 +45,7 @@ print(json.dumps({"tried": tried, "slow": slow}))
 # Talks in lines: what it has done; then it waits for one line.
 INSIDE = """
 import json, pathlib, subprocess, sys, time
-from remedy.facts.gather import gather
+from remedy.facts.gathering import gather
 from remedy.firewall.forward_guard import forward_guard
 from remedy.firewall.guard_loop import GuardLoop
 from remedy.firewall.iptables_variant import read_saved

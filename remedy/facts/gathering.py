@@ -56,6 +56,7 @@ from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.facts.sysctls import read_sysctls
 from remedy.facts.systemd import read_systemd
 from remedy.facts.unread import Notes
+from remedy.frozen import make_validators
 from remedy.host.namespaces import network_namespace_inode
 
 DEFAULT_DAEMON_JSON = "/etc/docker/daemon.json"
@@ -104,6 +105,7 @@ def gather(socket: str | None = None, daemon_json_path: str | Path = DEFAULT_DAE
     PermissionNeededError when its socket may not be used.
     """
     started = time.monotonic()
+    make_validators()  # its threads use them
     endpoint = endpoint_of(socket)
     notes = Notes()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="remedy-facts") as pool:

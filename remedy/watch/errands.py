@@ -1,0 +1,80 @@
+"""`python -m remedy.watch.errands`: one errand of the watcher's, its answer pickled to standard output.
+
+Internal: started by remedy.watch.apart alone, of the same version, in the same Python.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from remedy import __version__
+from remedy.apply.settings import Settings
+from remedy.errors import RemedyError
+
+Errand = Callable[[Settings, Sequence[str]], Any]
+Failure = tuple[str, str | None, str | None, str | None]  # a RemedyError's what, where, why, next
+_COLLECT_AFTER_OBJECTS = 100_000  # it lives for a moment
+
+
+def look(settings: Settings, _words: Sequence[str]) -> Any:
+    """The host in full, of which only what holding needs is handed over."""
+    from remedy.facts.gathering import gather
+    from remedy.watch.kept import kept_for_sync
+
+    return kept_for_sync(gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path))
+
+
+def spec(_settings: Settings, words: Sequence[str]) -> Any:
+    """remedy.yaml: what reads it with line and column is needed for a moment a month."""
+    from remedy.spec.load import load_spec
+
+    return load_spec(words[0])
+
+
+ERRANDS: dict[str, Errand] = {"look": look, "spec": spec}
+
+
+def main() -> None:
+    """Do the errand that the arguments name."""
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # nothing else may be written among the answer
+    threading.Thread(target=_end_with_the_watcher, name="remedy-watcher-ends", daemon=True).start()
+    version, name, socket, state_dir, daemon_json, *words = sys.argv[1:]
+    settings = Settings(Path(state_dir), socket, daemon_json)
+    answer: tuple[Any, Failure | None]
+    try:
+        _check_version(version)
+        answer = (ERRANDS[name](settings, words), None)
+    except RemedyError as error:
+        answer = (None, (error.what, error.where, error.why, error.next_step))
+    except Exception as error:
+        answer = (None, (f"internal error: {type(error).__name__}: {error}", None, None, None))
+    with os.fdopen(answers, "wb") as file:
+        pickle.dump(answer, file, protocol=pickle.HIGHEST_PROTOCOL)
+    os._exit(0)  # nothing is left that would be worth tidying
+
+
+def _check_version(watchers: str) -> None:
+    if watchers != __version__:
+        raise RemedyError(
+            f"the watcher is remedy {watchers}, and installed is {__version__}",
+            why="it was replaced while the watcher was running",
+            next_step="systemctl restart remedy-watch",
+        )
+
+
+def _end_with_the_watcher() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
