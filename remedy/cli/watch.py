@@ -22,6 +22,7 @@ systemctl reload remedy-watch   # reads remedy.yaml again; a wrong one is not ta
 remedy watch --uninstall        # stops and removes it; what is applied stays
 remedy watch                    # in the foreground; ^C ends it
 remedy watch --format json      # a JSON document a line
+remedy watch --install --metrics 127.0.0.1:9417
 """
 
 
@@ -30,6 +31,9 @@ def watch(
     context: typer.Context,
     install: Annotated[bool, typer.Option("--install", help="install and start the systemd service")] = False,
     uninstall: Annotated[bool, typer.Option("--uninstall", help="stop and remove it; what is applied stays")] = False,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="offer figures to Prometheus at 127.0.0.1:PORT or unix:PATH")
+    ] = None,
 ) -> None:
     """Keep what is applied right while containers come and go.
 
@@ -43,27 +47,42 @@ def watch(
     session.must_work_on_this_host("watch")
     if install and uninstall:
         raise UsageError("--install and --uninstall exclude each other", next_step="name one of them")
+    extra = _metrics(metrics, is_service=install)
     settings = session.settings()
     check_may_change(settings, "remedy watch")
     if uninstall:
         _uninstall(session)
     elif install:
-        _install(session, settings)
+        _install(session, settings, extra)
     else:
         from remedy.watch.command import become_the_watcher
 
         session.spec()
         become_the_watcher(
-            session.spec_path().absolute(), settings.daemon_json_path, ("--format", session.options.format.value)
+            session.spec_path().absolute(),
+            settings.daemon_json_path,
+            ("--format", session.options.format.value, *extra),
         )
 
 
-def _install(session: Session, settings: Settings) -> None:
+def _metrics(address: str | None, *, is_service: bool) -> tuple[str, ...]:
+    """The watcher's option. Raises UsageError for an address that other machines reach, before anything is done."""
+    if address is None:
+        return ()
+    from remedy.watch.metrics.address import check_for_service, parse_address
+
+    parsed = parse_address(address)
+    if is_service:
+        check_for_service(parsed)
+    return ("--metrics", address)
+
+
+def _install(session: Session, settings: Settings, extra: tuple[str, ...]) -> None:
     from remedy.watch.unit import UNIT, install_watcher
 
     session.spec()  # a wrong one is told here, not in a journal
     path = session.spec_path().absolute()
-    install_watcher(settings, path)
+    install_watcher(settings, path, extra)
     session.say(
         {"result": "installed", "unit": UNIT, "spec": str(path)}, f"{UNIT} is installed and watches for {path}."
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from remedy.apply.settings import DEFAULT_DAEMON_JSON, Settings
 from remedy.errors import RemedyError, UsageError
-from remedy.watch.command import CONFIG, DAEMON_JSON, FORMAT, OPTIONS
+from remedy.watch.command import CONFIG, DAEMON_JSON, FORMAT, METRICS, OPTIONS
+from remedy.watch.metrics.address import parse_address
 
 
 def main(words: Sequence[str]) -> None:
@@ -22,7 +23,8 @@ def main(words: Sequence[str]) -> None:
     options = _read(words)
     settings = Settings.from_environment(daemon_json_path=options.get(DAEMON_JSON, DEFAULT_DAEMON_JSON))
     tell = teller(as_json=options.get(FORMAT) == "json")
-    watch_until_stopped(settings, Path(options[CONFIG]), tell)
+    metrics = parse_address(options[METRICS]) if METRICS in options else None
+    watch_until_stopped(settings, Path(options[CONFIG]), tell, metrics)
 
 
 def _read(words: Sequence[str]) -> dict[str, str]:

@@ -38,7 +38,14 @@ def spec(_settings: Settings, words: Sequence[str]) -> Any:
     return load_spec(words[0])
 
 
-ERRANDS: dict[str, Errand] = {"look": look, "spec": spec}
+def count(settings: Settings, words: Sequence[str]) -> Any:
+    """How the known connections travel and what has drifted, for the metrics."""
+    from remedy.watch.metrics import census
+
+    return census.count(settings, Path(words[0]))
+
+
+ERRANDS: dict[str, Errand] = {"look": look, "spec": spec, "count": count}
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from remedy.watch.apart import done_apart
 from remedy.watch.applied import Applied, AppliedRuns
 from remedy.watch.engine_socket import list_containers
 from remedy.watch.kept import kept_for_quick
+from remedy.watch.metrics.meter import Standing
 
 Look = Callable[[], HostFacts]
 Warn = Callable[[str], None]
@@ -132,6 +133,17 @@ class Holding:
             if kept is not written:
                 actions += _write(kept, written, backend)
         return self._transaction(applied, actions, None, why) if actions else Done()
+
+    def standing(self) -> Standing:
+        """What is applied and held now, for the metrics; from remedy's own records alone."""
+        applied = self.runs.read()
+        written = [ruleset for name in RULESET_NAMES if (ruleset := self._context.owned_rules.get(name)) is not None]
+        return Standing(
+            runs=len(applied.runs),
+            waiting=applied.waiting is not None,
+            redirects=sum(len(ruleset.redirects) for ruleset in written),
+            untracked_pairs=sum(len(ruleset.untracked) for ruleset in written),
+        )
 
     def rules_stand(self) -> bool:
         """Whether our own rules are as they were written last; what else is on the host is not looked at."""

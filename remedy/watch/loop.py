@@ -33,6 +33,7 @@ from remedy.watch.inbox import (
     StreamFound,
     StreamLost,
 )
+from remedy.watch.metrics.meter import Meter, Standing
 from remedy.watch.notify import notify
 from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Work
 from remedy.watch.told import Kind, Told
@@ -53,15 +54,23 @@ def boottime() -> float:
 class Watch:
     """Follows one host until it is told to stop."""
 
-    def __init__(self, settings: Settings, spec_path: Path, tell: Tell, clock: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        spec_path: Path,
+        tell: Tell,
+        meter: Meter | None = None,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
         """Raises RemedyError: a watcher that does not know what is wanted does not start."""
         self._settings = settings
         self._spec_path = spec_path
         self._spec = self._read_spec()
         self._tell = tell
+        self._meter = meter or Meter()
         self._clock = clock
         self._schedule = Schedule(clock())
-        self._holding = Holding(settings, lambda text: self._say("warning", text))
+        self._holding = Holding(settings, self.warn)
         self._hears_firewall = False
         self._engine_is_lost = False
         self._complaint = ""
@@ -87,6 +96,10 @@ class Watch:
             notify("WATCHDOG=1")
         notify("STOPPING=1")
         self._say("stopped", f"stopped by {self._stop.signal}; what is applied stays as it is")
+
+    def warn(self, text: str) -> None:
+        """Say what somebody should know."""
+        self._say("warning", text)
 
     def _hear(self) -> None:
         """Wait until something is due, and take what has come meanwhile."""
@@ -126,11 +139,13 @@ class Watch:
                 if self._engine_is_lost:
                     self._say("engine-found", "the engine tells its events again")
                 self._engine_is_lost = False
+                self._meter.connected(is_connected=True)
                 self._schedule.now_or_never("the engine's events are followed", now)
             case StreamLost():
                 if not self._engine_is_lost:
                     self._say("engine-lost", f"the engine tells no events: {message.why}")
                 self._engine_is_lost = True
+                self._meter.connected(is_connected=False)
             case ReloadSpec():
                 self._load_spec()
                 self._schedule.now_or_never("remedy.yaml was read again", now)
@@ -143,6 +158,7 @@ class Watch:
         try:
             self._spec = self._read_spec()
         except (RemedyError, OSError) as error:
+            self._meter.failed()
             self._say("spec-invalid", f"remedy.yaml was not taken, the one from before stays in force: {error}")
         else:
             self._say("spec-loaded", f"{self._spec_path} is in force")
@@ -181,6 +197,7 @@ class Watch:
             self._retry(reasons, str(error) or type(error).__name__)
 
     def _retry(self, reasons: Sequence[str], why: str) -> None:
+        self._meter.failed()
         wait = self._schedule.failed(tuple(reasons) or ("what failed",), self._clock())
         if why != self._complaint:  # an engine that is down for an hour is one line
             self._say("failed", f"not followed, tried again in {wait:.0f} s: {' '.join(why.split())}", reasons)
@@ -213,6 +230,7 @@ class Watch:
         state = self._holding.runs.read().state
         if state != "applied":
             self._schedule.synced(self._clock())
+            self._meter.standing(self._standing())
             self._complain(state)
             self._be_ready()
             return
@@ -240,14 +258,23 @@ class Watch:
         done = self._holding.sync(self._spec, reasons, self._gone, facts)
         now = self._clock()
         self._schedule.synced(now, now - self._looking_since)
+        self._meter.standing(self._standing())
         if done.again:
             self._schedule.full("a run of remedy began or ended", now)
         elif done.state:
             self._complain(done.state)
         else:
             self._complaint = ""
+            self._meter.synced(now - self._looking_since)
             if done.actions or reasons != (PERIODIC,):
                 self._tell_done(done, reasons, self._looking_since)
+
+    def _standing(self) -> Standing:
+        """For the metrics, which no transaction fails for."""
+        try:
+            return self._holding.standing()
+        except (RemedyError, OSError):
+            return self._meter.activity.standing
 
     def _be_ready(self) -> None:
         """Once everything was looked at: whoever is ordered after the watcher meets rules that are right."""
@@ -261,6 +288,8 @@ class Watch:
         self._complaint = state
 
     def _tell_done(self, done: Done, why: tuple[str, ...], began: float) -> None:
+        if done.actions:
+            self._meter.followed(self._standing())
         text = "; ".join(done.actions) if done.actions else "everything is as it should be"
         self._tell(
             Told(

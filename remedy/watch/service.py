@@ -9,13 +9,25 @@ from types import FrameType
 from remedy.apply.settings import Settings
 from remedy.watch.inbox import Inbox, ReloadSpec, Stop
 from remedy.watch.loop import Tell, Watch
+from remedy.watch.metrics.address import MetricsAddress
+from remedy.watch.metrics.meter import Meter
 
 
-def watch_until_stopped(settings: Settings, spec_path: Path, tell: Tell) -> None:
+def watch_until_stopped(settings: Settings, spec_path: Path, tell: Tell, metrics: MetricsAddress | None = None) -> None:
     """Watch until SIGTERM or SIGINT. Raises RemedyError (a wrong spec) before anything is done."""
-    watch = Watch(settings, spec_path, tell)
+    meter = Meter()
+    watch = Watch(settings, spec_path, tell, meter)
     _heed_signals(watch.inbox)
-    watch.run()
+    if metrics is None:
+        watch.run()
+        return
+    from remedy.watch.metrics.offered import offer_metrics
+
+    server = offer_metrics(metrics, meter, settings, spec_path, watch.warn)
+    try:
+        watch.run()
+    finally:
+        server.close()
 
 
 def _heed_signals(inbox: Inbox) -> None:

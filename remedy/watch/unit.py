@@ -15,6 +15,7 @@ from remedy.errors import CommandError, RefusedError
 from remedy.facts.systemd import WATCHER_UNIT
 from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
 from remedy.watch.command import ENVIRONMENT, command_line
+from remedy.watch.metrics.address import SERVICE_DIRECTORY, UNIX
 
 UNIT = WATCHER_UNIT
 START_SECONDS = 90.0
@@ -64,10 +65,13 @@ RestrictNamespaces=net mnt
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-
+{directory}
 [Install]
 WantedBy=multi-user.target
 """
+
+# For the metrics' socket; systemd makes it, and takes it away whenever the service ends, however that was.
+_DIRECTORY = f"RuntimeDirectory={SERVICE_DIRECTORY.name}\n"
 
 
 def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) -> None:
@@ -125,5 +129,7 @@ def unit_text(settings: Settings, spec_path: Path, extra: tuple[str, ...] = ()) 
         *(f"{name}={value}" for name, value in ENVIRONMENT.items()),
     )
     return _SERVICE.format(
-        command=" ".join(quoted(word) for word in words), environment=" ".join(quoted(word) for word in variables)
+        command=" ".join(quoted(word) for word in words),
+        environment=" ".join(quoted(word) for word in variables),
+        directory=_DIRECTORY if any(word.startswith(UNIX) for word in extra) else "",
     )
