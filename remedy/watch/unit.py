@@ -25,7 +25,7 @@ _HIDDEN = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 (PrivateTmp, systemd.ex
 # makes its callbacks by libffi). Capabilities: SYS_ADMIN for setns; SYS_CHROOT for the engine's mount namespace, whose
 # iptables is the one that counts; SYS_PTRACE for /proc/PID/ns of containers; DAC_* for resolv.conf and hosts of
 # containers, which may be anybody's; NET_RAW for iptables-legacy's socket. Not SYS_MODULE: the kernel loads netfilter's
-# modules by itself.
+# modules by itself. Of IP only loopback: the engine's DNS is asked within a container's network, metrics are offered.
 _SERVICE = """\
 [Unit]
 Description=remedy watch: keeps Docker's networking as it was applied while containers come and go
@@ -63,6 +63,8 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictNamespaces=net mnt
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+IPAddressDeny=any
+IPAddressAllow=localhost
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 {directory}

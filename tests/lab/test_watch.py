@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from operating import DIRECTORY, Operator
+from prometheus_client.parser import text_string_to_metric_families
 from state import differences, host_state, without_processes
 
 from remedy.lab import Host
@@ -24,6 +25,7 @@ remedies:
   hairpin: {loopback: true}
 """
 UNIT = "remedy-watch"
+METRICS = "/run/remedy/metrics.sock"
 APIS = {f"dev1-api-{n}": 5000 + n for n in (1, 2, 3)}
 PROMPT = 5.0  # a second is promised, from the start event; a machine that runs other tests beside is given more
 
@@ -93,6 +95,12 @@ class Watched:
         assert plan["changes"] is False, plan["actions"]
         assert plan["refusals"] == []
         assert self.operator.json("status")["drift"] == []
+
+    def metrics(self) -> dict[str, float]:
+        """Name -> value of the metrics without labels."""
+        curl = ["curl", "-sS", "-m", "5", "--unix-socket", METRICS, "http://localhost/metrics"]
+        families = text_string_to_metric_families(self.host.run(curl).stdout)
+        return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
     def watch_transactions(self) -> list[dict[str, object]]:
         return [run for run in self.operator.json("history")["runs"] if run["command"] == "watch"]
@@ -182,12 +190,27 @@ def test_a_spec_that_becomes_wrong_is_not_taken(watched: Watched) -> None:
     watched.wait(lambda: "is in force" in watched.log(), 5)
 
 
+def test_metrics_are_offered_when_asked_and_tell_what_was_done(watched: Watched) -> None:
+    refused = watched.operator.remedy("watch", "--install", "--metrics", "0.0.0.0:9417")
+    assert refused.status == 64
+    assert "other machines" in refused.stdout + refused.stderr
+    assert not watched.host.path_of("/run/remedy").exists()
+    watched.operator.remedy("watch", "--install", "--metrics", f"unix:{METRICS}", check=True)
+    assert watched.metrics()["remedy_redirects"] == len(APIS)
+    watched.docker("restart", "-t", "0", "dev1-api-1")
+    watched.wait(lambda: watched.metrics()["remedy_watch_transactions_total"] >= 2)
+    watched.wait(lambda: watched.rules() == watched.right())
+    watched.wait(lambda: "remedy_drift" in watched.metrics(), 20)  # counted apart, a moment later
+    assert watched.metrics()["remedy_watch_engine_connected"] == 1
+
+
 def test_killed_in_the_middle_it_is_started_again_and_finishes(watched: Watched) -> None:
     pid = watched.systemctl("show", "-p", "MainPID", "--value", UNIT)
     watched.host.run(["sh", "-c", f"docker restart -t0 dev1-api-1 dev1-api-2 & sleep 0.6; kill -9 {pid}; wait"])
     watched.wait(lambda: watched.systemctl("show", "-p", "MainPID", "--value", UNIT) not in ("0", pid), 15)
     watched.wait(lambda: watched.rules() == watched.right(), 15)
     watched.holds()
+    assert watched.metrics()["remedy_redirects"] == len(APIS)  # at the socket that the killed one left
 
 
 def test_rollback_waits_for_the_watcher_which_holds_nothing_while_nothing_is_applied(watched: Watched) -> None:
@@ -221,6 +244,7 @@ def test_uninstall_leaves_the_host_as_it_was(watched: Watched) -> None:
     assert json.loads(done.stdout)["units"] == ["remedy-watch.service"]
     assert watched.rules() == {}
     assert not watched.host.path_of("/var/lib/remedy").exists()
+    assert watched.host.run(["ls", "/run/remedy"], check=False).status != 0
     after = host_state(watched.host, traffic=False)
     assert set(after["hairpin_mode"].values()) == {"0"}
     for part in ("nft tables", "units", "failed units", "temporary files", "files"):

@@ -15,6 +15,7 @@ from remedy.facts.conntrack import STATISTICS, parse_losses
 from remedy.watch.metrics.meter import Activity, Counted, Meter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+WAYS = ("docker-proxy", "dnat", "direct", "local", "none", "unknown")  # Via of remedy.paths.verdict
 CONNTRACK = Path("/proc/sys/net/netfilter")
 
 
@@ -108,7 +109,7 @@ def _counted(counted: Counted) -> Iterator[Metric]:
         "remedy_paths",
         "Known ways of connections (clients of published ports, haproxy's servers) by how the packet walk says they go",
         "via",
-        counted.paths,
+        {**dict.fromkeys(WAYS, 0), **counted.paths},  # a way that nobody takes is a 0, which an alert can wait for
     )
     yield GaugeMetricFamily("remedy_drift", "What is not as remedy left it, as in remedy status", counted.drift)
     yield GaugeMetricFamily("remedy_docker_proxies", "Processes of docker-proxy", counted.docker_proxies)

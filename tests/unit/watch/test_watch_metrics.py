@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from remedy.apply.settings import Settings
 from remedy.errors import InputError, UsageError
+from remedy.paths.verdict import Via
 from remedy.watch.metrics import server as server_module
 from remedy.watch.metrics.address import (
     LoopbackAddress,
@@ -22,7 +24,7 @@ from remedy.watch.metrics.address import (
     check_for_service,
     parse_address,
 )
-from remedy.watch.metrics.collector import CONTENT_TYPE, WatchCollector, make_registry, make_text
+from remedy.watch.metrics.collector import CONTENT_TYPE, WAYS, WatchCollector, make_registry, make_text
 from remedy.watch.metrics.meter import Counted, Meter, Standing
 from remedy.watch.metrics.server import MetricsServer, listen_at
 from remedy.watch.unit import unit_text
@@ -148,6 +150,8 @@ def test_each_value_is_what_the_loop_left_behind(tmp_path: Path) -> None:
     }
     assert found["remedy_paths", "dnat"] == 3
     assert found["remedy_paths", "docker-proxy"] == 1
+    assert found["remedy_paths", "direct"] == 0
+    assert set(WAYS) == set(get_args(Via))
     assert found["remedy_conntrack_losses_total", "insert_failed"] == 11
     assert found["remedy_conntrack_losses_total", "drop"] == 2
 
