@@ -97,11 +97,11 @@ class Holding:
             return False
         return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
 
-    def quick(self, spec: Spec, why: Sequence[str], gone: Gone) -> Done:
+    def quick(self, spec: Spec, why: Sequence[str], gone: Gone, *, stand: bool = True) -> Done:
         """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.
 
         A busy engine answers nothing else in time: whoever inspects a container waits until it is started or stopped.
-        Raises RemedyError, OSError.
+        stand: what was written last is on the host. Raises RemedyError, OSError.
         """
         applied = self.runs.read()
         if applied.state != "applied" or self.facts is None:
@@ -112,7 +112,8 @@ class Holding:
         for ruleset in held_rulesets(spec, facts, applied.actions, self._last):
             wanted = without_containers(ruleset, dead)
             written, backend = self._written(applied, ruleset.name)
-            if backend is not None and (written is not None if wanted.is_empty else written != wanted):
+            is_due = written is not None if wanted.is_empty else written != wanted or not stand
+            if backend is not None and is_due:
                 actions += _write(wanted, written, backend)
         return self._transaction(applied, actions, None, why) if actions else Done()
 

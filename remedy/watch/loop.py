@@ -40,6 +40,7 @@ from remedy.watch.told import Kind, Told
 
 Tell = Callable[[Told], None]
 
+RULES_CHANGED = "somebody changed remedy's rules"
 IDLE = {
     "nothing applied": "nothing is applied on this host: waiting for remedy apply",
     "a run waits": "a run is at work, pending or interrupted: nothing is followed until that is settled",
@@ -223,7 +224,14 @@ class Watch:
         now = self._clock()
         self._schedule.looked(now)
         if not stand:
-            self._schedule.now_or_never("somebody changed remedy's rules", now)
+            self._schedule.now_or_never(RULES_CHANGED, now)
+            self._write_again()
+
+    def _write_again(self) -> None:
+        began = self._clock()
+        done = self._holding.quick(self._spec, (RULES_CHANGED,), self._gone, stand=False)
+        if done.actions:
+            self._tell_done(done, (RULES_CHANGED,), began)
 
     def _start_look(self, reasons: tuple[str, ...]) -> None:
         """Look at the host in a thread: a busy engine may take a minute, and rules of the dead must not wait for it."""

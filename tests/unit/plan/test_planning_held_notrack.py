@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -14,11 +14,13 @@ from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.paths.walk import with_bridge_netfilter
 from remedy.plan.foresight import facts_after
-from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, without_containers
+from remedy.plan.held import Held, held_ruleset, held_rulesets, pinned_to, without_containers
+from remedy.plan.held import held as held_by
 from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
 from remedy.plan.notrack.following import remembered
 from remedy.plan.notrack.pairs import in_order
 from remedy.spec.models import Spec
+from remedy.watch.kept import kept_for_quick, kept_for_sync
 
 NETWORK = "remedy-lb"
 REMEDIES = {"user_network": NETWORK, "notrack": True}
@@ -26,6 +28,16 @@ REMEDIES = {"user_network": NETWORK, "notrack": True}
 
 def spec(**remedies: object) -> Spec:
     return Spec.model_validate({"version": 1, **BALANCED, "remedies": {**REMEDIES, **remedies}})
+
+
+def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
+    """By all facts; and the watcher comes to the same by what it keeps of them."""
+    found = held_by(spec, facts, applied, last)
+    kept = kept_for_sync(facts)
+    assert held_by(spec, kept, applied, last) == found
+    by_name = held_rulesets(spec, facts, applied, last)
+    assert held_rulesets(spec, kept_for_quick(kept), applied, last) == by_name
+    return found
 
 
 @pytest.fixture(params=["operator-20.10", "operator-28.5"])
