@@ -1,15 +1,17 @@
 """What needs much memory for a moment is done by a process of its own, which gives all of it back.
 
-A look at the host in full would leave the watcher twice as large as it was: Python keeps what it once had. And apart
-it does not hold up who takes a dead container's rules away meanwhile.
+A look at the host in full would leave the watcher twice as large as it was: Python keeps what it once had. And apart it
+does not hold up who takes a dead container's rules away meanwhile. The process stays for a moment, because looks come
+in bursts and its start is half a second of a processor.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
-from threading import Timer
+from threading import RLock, Timer
 from typing import Any
 
 from remedy import __version__
@@ -17,23 +19,59 @@ from remedy.apply.settings import Settings
 from remedy.errors import EngineError, RemedyError
 
 LONGEST_SECONDS = 600.0
+STAYS_SECONDS = 15.0
 
 
-def done_apart(errand: str, settings: Settings, *words: str) -> Any:
-    """Do this errand of remedy.watch.errands. Raises RemedyError."""
-    command = (
-        sys.executable,
-        *("-P", "-m", "remedy.watch.errands"),  # -P: nothing is imported from the directory we happen to be in
-        *(__version__, errand, settings.socket, str(settings.state_dir), settings.daemon_json_path, *words),
-    )
-    # Its standard input ends with us, and that ends it; ^C is ours alone to answer.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0) as process:
+class Apart:
+    """Does errands of remedy.watch.errands, one after the other, in a process that goes when nothing comes."""
+
+    def __init__(self, settings: Settings, stays: float = STAYS_SECONDS) -> None:
+        self._settings = settings
+        self._stays = stays
+        self._lock = RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ends: Timer | None = None
+
+    def do(self, errand: str, *words: str) -> Any:
+        """The errand's answer. Raises RemedyError."""
+        with self._lock:
+            if self._ends is not None:
+                self._ends.cancel()
+            try:
+                answer, error = self._ask(errand, words)
+            except BaseException:
+                self.close()
+                raise
+            self._ends = Timer(self._stays, self.close)
+            self._ends.daemon = True
+            self._ends.start()
+        if error is not None:
+            what, where, why, next_step = error
+            raise RemedyError(what, where=where, why=why, next_step=next_step)
+        return answer
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            process, self._process = self._process, None
+            if process is not None:
+                process.kill()
+                process.communicate()
+
+    def _ask(self, errand: str, words: tuple[str, ...]) -> Any:
+        if self._process is None:
+            self._process = _start(self._settings)
+        process = self._process
         patience = Timer(LONGEST_SECONDS, process.kill)
         patience.daemon = True
         patience.start()
         try:
-            answer, error = pickle.load(process.stdout)  # type: ignore[arg-type]  # noqa: S301 (a pipe, our own child)
-        except (EOFError, pickle.UnpicklingError) as lost:
+            assert process.stdin is not None  # noqa: S101 (both are pipes)
+            assert process.stdout is not None  # noqa: S101
+            process.stdin.write(json.dumps([errand, *words]).encode() + b"\n")
+            process.stdin.flush()
+            return pickle.load(process.stdout)  # noqa: S301 (our own child's)
+        except (OSError, EOFError, pickle.UnpicklingError) as lost:
             process.kill()
             raise EngineError(
                 f"the {errand} in a process of its own gave no answer",
@@ -42,8 +80,22 @@ def done_apart(errand: str, settings: Settings, *words: str) -> Any:
             ) from lost
         finally:
             patience.cancel()
-            process.kill()
-    if error is not None:
-        what, where, why, next_step = error
-        raise RemedyError(what, where=where, why=why, next_step=next_step)
-    return answer
+
+
+def done_apart(errand: str, settings: Settings, *words: str) -> Any:
+    """The answer to one errand, whose process goes at once. Raises RemedyError."""
+    apart = Apart(settings)
+    try:
+        return apart.do(errand, *words)
+    finally:
+        apart.close()
+
+
+def _start(settings: Settings) -> subprocess.Popen[bytes]:
+    command = (
+        sys.executable,
+        *("-P", "-m", "remedy.watch.errands"),  # -P: nothing is imported from the directory we happen to be in
+        *(__version__, settings.socket, str(settings.state_dir), settings.daemon_json_path),
+    )
+    # Its standard input ends with us, and that ends it; ^C is ours alone to answer.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)

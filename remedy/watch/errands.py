@@ -1,13 +1,14 @@
-"""`python -m remedy.watch.errands`: one errand of the watcher's, its answer pickled to standard output.
+"""`python -m remedy.watch.errands`: errands of the watcher's, each answer pickled to standard output.
 
 Internal: started by remedy.watch.apart alone, of the same version, in the same Python.
 """
 
 from __future__ import annotations
 
-import gc
+import json
 import os
 import pickle
+import select
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -16,11 +17,11 @@ from typing import Any
 
 from remedy import __version__
 from remedy.apply.settings import Settings
+from remedy.cli.garbage import collect_rarely
 from remedy.errors import RemedyError
 
 Errand = Callable[[Settings, Sequence[str]], Any]
 Failure = tuple[str, str | None, str | None, str | None]  # a RemedyError's what, where, why, next
-_COLLECT_AFTER_OBJECTS = 100_000  # it lives for a moment
 
 
 def look(settings: Settings, _words: Sequence[str]) -> Any:
@@ -49,24 +50,27 @@ ERRANDS: dict[str, Errand] = {"look": look, "spec": spec, "count": count}
 
 
 def main() -> None:
-    """Do the errand that the arguments name."""
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
-    answers = os.dup(1)
-    os.dup2(2, 1)  # nothing else may be written among the answer
+    """Do what each line of standard input names, until it ends."""
+    collect_rarely()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing else may be written among the answers
     threading.Thread(target=_end_with_the_watcher, name="remedy-watcher-ends", daemon=True).start()
-    version, name, socket, state_dir, daemon_json, *words = sys.argv[1:]
+    version, socket, state_dir, daemon_json = sys.argv[1:]
     settings = Settings(Path(state_dir), socket, daemon_json)
-    answer: tuple[Any, Failure | None]
+    while line := sys.stdin.readline():
+        name, *words = json.loads(line)
+        pickle.dump(_answer(version, name, settings, words), answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+def _answer(version: str, name: str, settings: Settings, words: Sequence[str]) -> tuple[Any, Failure | None]:
     try:
         _check_version(version)
-        answer = (ERRANDS[name](settings, words), None)
+        return ERRANDS[name](settings, words), None
     except RemedyError as error:
-        answer = (None, (error.what, error.where, error.why, error.next_step))
+        return None, (error.what, error.where, error.why, error.next_step)
     except Exception as error:
-        answer = (None, (f"internal error: {type(error).__name__}: {error}", None, None, None))
-    with os.fdopen(answers, "wb") as file:
-        pickle.dump(answer, file, protocol=pickle.HIGHEST_PROTOCOL)
-    os._exit(0)  # nothing is left that would be worth tidying
+        return None, (f"internal error: {type(error).__name__}: {error}", None, None, None)
 
 
 def _check_version(watchers: str) -> None:
@@ -79,7 +83,10 @@ def _check_version(watchers: str) -> None:
 
 
 def _end_with_the_watcher() -> None:
-    os.read(0, 1)
+    """In the middle of an errand, too: whoever waited for it is gone."""
+    waiting = select.poll()
+    waiting.register(0, 0)  # its other end is closed: all else is for the one who reads
+    waiting.poll()
     os._exit(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from remedy.actions.context import ActionContext
 from remedy.actions.registry import Executor, executor_for
@@ -23,7 +24,7 @@ from remedy.paths.published import container_by_address
 from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
 from remedy.plan.model import Action, ForgetFlows, Refusal, RemoveRules, WriteRules
 from remedy.spec.models import Spec
-from remedy.watch.apart import done_apart
+from remedy.watch.apart import Apart
 from remedy.watch.applied import Applied, AppliedRuns
 from remedy.watch.engine_socket import list_containers
 from remedy.watch.kept import kept_for_quick
@@ -53,7 +54,7 @@ class Holding:
         import remedy.actions.rules  # noqa: F401  (a dead container's rules go at once: nothing is imported first)
 
         self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
-        self._look = look or (lambda: done_apart("look", settings))
+        self._look = look or partial(Apart(settings).do, "look")
         self._warn = warn
         self._journal = WatchJournal(settings.state_dir)
         self._context = ActionContext.for_host(settings.socket, settings.state_dir)

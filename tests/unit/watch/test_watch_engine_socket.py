@@ -15,7 +15,7 @@ from remedy.errors import EngineError, RemedyError
 from remedy.facts.model import HostFacts
 from remedy.paths.published import published_ports
 from remedy.spec.load import load_spec
-from remedy.watch.apart import done_apart
+from remedy.watch.apart import Apart, done_apart
 from remedy.watch.engine_socket import events, list_containers
 from remedy.watch.kept import kept_for_quick, kept_for_sync
 
@@ -100,6 +100,27 @@ def test_an_errand_hands_over_what_it_found(tmp_path: Path) -> None:
     with pytest.raises(RemedyError) as direct:
         load_spec(path)
     assert str(caught.value) == str(direct.value)
+
+
+def test_a_process_does_one_errand_after_the_other_and_goes_when_nothing_comes(tmp_path: Path) -> None:
+    path = tmp_path / "remedy.yaml"
+    path.write_text("version: 1\n")
+    apart = Apart(Settings(tmp_path, "unix:///nonexistent.sock"), stays=0.5)
+    apart.do("spec", str(path))
+    first = apart._process
+    assert first is not None
+    with pytest.raises(RemedyError, match="does not answer"):
+        apart.do("look")
+    assert apart._process is first
+    assert first.wait(10) is not None
+    assert apart.do("spec", str(path)) == load_spec(path)
+    second = apart._process
+    assert second is not None
+    second.kill()
+    with pytest.raises(EngineError, match="gave no answer"):
+        apart.do("spec", str(path))
+    assert apart.do("spec", str(path)) == load_spec(path)
+    apart.close()
 
 
 def test_an_errand_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,137 @@
+"""How long the watcher takes for a full resync beyond the reads, on a host that nobody has in a lab.
+
+What the reads bring is made up; what follows is the watcher's own code, up to the transaction: the engine's list taken
+in, what has to stand decided, and compared with what stands. Seconds are the processor's: neighbours do not count.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from remedy.bench.large_host import SERVER_PORT, large_host
+from remedy.cli.garbage import collect_rarely
+from remedy.facts.model import Container, HostFacts
+from remedy.plan.foresight import facts_after
+from remedy.plan.held import held
+from remedy.plan.model import Action
+from remedy.plan.planner import make_plan
+from remedy.spec.models import Spec
+from remedy.watch.holding import with_listed
+from remedy.watch.kept import kept_for_quick, kept_for_sync
+
+PROMISED_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncResult:
+    """Seconds: everything is as it was; all rules are gone; and what the look's process takes to hand over the facts.
+
+    redirects, pairs: that are held.
+    """
+
+    containers: int
+    redirects: int
+    pairs: int
+    unchanged: float
+    all_gone: float
+    handing_over: float
+
+    @property
+    def keeps_promise(self) -> bool:
+        """Whether a resync takes as long as promised at most, whatever it finds."""
+        return self.handing_over + max(self.unchanged, self.all_gone) <= PROMISED_SECONDS
+
+
+def measure_resync(containers: int, rounds: int, *, notrack: bool) -> ResyncResult:
+    """Make the facts, plan once, and stop the time of what the watcher does then. Median of the rounds."""
+    collect_rarely()  # as the watcher does
+    before = large_host(containers)
+    spec = _spec(before, notrack=notrack)
+    actions = make_plan(spec, before, spec_digest="", now=before.gathered_at).actions
+    after = facts_after(before, actions)
+    listed = [_listed(container) for container in before.containers]
+    standing = [ruleset for action in actions if (ruleset := getattr(action, "ruleset", None)) is not None]
+    return ResyncResult(
+        containers=containers,
+        redirects=sum(len(ruleset.redirects) for ruleset in standing),
+        pairs=sum(len(ruleset.untracked) for ruleset in standing),
+        unchanged=median(_resync(spec, after, actions, listed) for _ in range(rounds)),
+        all_gone=median(_resync(spec, before, actions, listed) for _ in range(rounds)),
+        handing_over=median(_hand_over(after) for _ in range(rounds)),
+    )
+
+
+def resync_lines(result: ResyncResult) -> Sequence[str]:
+    """The figures, and whether they are as promised."""
+    word = "as promised" if result.keeps_promise else "TOO SLOW"
+    slowest = result.handing_over + max(result.unchanged, result.all_gone)
+    return (
+        f"{result.containers} containers, {result.redirects} redirected ports, {result.pairs} untracked pairs",
+        f"{result.handing_over:.2f} s to hand the facts over, then {result.unchanged:.2f} s where all is as it was, "
+        f"{result.all_gone:.2f} s where all rules are gone",
+        f"{slowest:.2f} s of {PROMISED_SECONDS:g} s beyond the reads: {word}",
+    )
+
+
+def _resync(spec: Spec, facts: HostFacts, actions: Sequence[Action], listed: list[dict[str, Any]]) -> float:
+    """As Holding.sync does it."""
+    began = time.process_time()
+    found = with_listed(facts, listed)
+    kept_for_quick(found)
+    held(spec, found, actions)
+    return time.process_time() - began
+
+
+def _hand_over(facts: HostFacts) -> float:
+    """From the process that looked to the watcher."""
+    began = time.process_time()
+    pickle.loads(pickle.dumps(kept_for_sync(facts), protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 (made here)
+    return time.process_time() - began
+
+
+def _spec(facts: HostFacts, *, notrack: bool) -> Spec:
+    first, *rest = (container.name for container in facts.containers)
+    return Spec.model_validate(
+        {
+            "version": 1,
+            "load_balancer": first,
+            "backends": [{"containers": rest, "port": SERVER_PORT}],
+            "remedies": {"hairpin": True, **({"notrack": True} if notrack else {})},
+            "accept_pinned": True,
+        }
+    )
+
+
+def _listed(container: Container) -> dict[str, Any]:
+    """A container as /containers/json has it."""
+    networks = {
+        endpoint.network_name: {
+            "NetworkID": endpoint.network_id,
+            "IPAddress": str(endpoint.ipv4.ip) if endpoint.ipv4 else "",
+            "IPPrefixLen": endpoint.ipv4.network.prefixlen if endpoint.ipv4 else 0,
+            "Gateway": str(endpoint.gateway4 or ""),
+        }
+        for endpoint in container.endpoints
+    }
+    return {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "State": container.state,
+        "Labels": container.labels,
+        "Ports": [
+            {
+                "IP": str(port.host_address),
+                "PrivatePort": port.container_port,
+                "PublicPort": port.host_port,
+                "Type": port.protocol.value,
+            }
+            for port in container.ports
+        ],
+        "NetworkSettings": {"Networks": networks},
+        "HostConfig": {"NetworkMode": container.network_mode},
+    }
