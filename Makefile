@@ -36,7 +36,8 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
          PYTHONPATH PYTHONHOME VIRTUAL_ENV DOCKER_HOST REMEDY_STATE_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-fleet bench-paths dist lint-playbooks molecule lock clean
+.PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-fleet bench-paths \
+        bench-watch dist lint-playbooks molecule lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +82,9 @@ truth: setup ## is the packet walk right about live hosts? Random ones, each con
 
 bench-paths: $(DONE) ## 10,000 questions to the packet walk, on a host of 1,000 containers and 10,000 rules
 	@exec $(BIN)/python -m remedy.bench paths
+
+bench-watch: setup ## what the watcher costs at rest, with 4 and 200 containers; a full resync of 1,000
+	@exec $(BIN)/python -m remedy.bench watch --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
 
 lab: setup ## a shell on a throwaway Docker host, which goes when you leave
 	@name=shell-$$$$; trap "$(BIN)/remedy lab down $$name" EXIT; trap 'exit 130' INT TERM HUP; \

@@ -140,6 +140,36 @@ def paths(
         raise typer.Exit(BROKEN_PROMISE)
 
 
+@app.command()
+def watch(
+    engine: Annotated[str, typer.Option(help="20.10, 26.1, 28.5")] = "28.5",
+    firewall: Annotated[str, typer.Option(help="nft, legacy")] = "nft",
+    containers: Annotated[list[int] | None, typer.Option(help="of the hosts; default 4 and 200")] = None,
+    seconds: Annotated[int, typer.Option(help="how long each rest is watched")] = 60,
+    large: Annotated[int, typer.Option(help="containers of the made-up host, which is resynced")] = 1_000,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print what the watcher costs at rest, and a full resync of a large host; exit status 2 when it is too much."""
+    from remedy.bench.loss import Case
+    from remedy.bench.output import busy_lines, print_table, say, write_json
+    from remedy.bench.resync import measure_resync, resync_lines
+    from remedy.bench.watching import idle_table, idle_verdict, measure_idle
+
+    busy = busy_lines()
+    say(f"a full resync of {large} containers, and the plan that it needs first")
+    resync = measure_resync(large, rounds=5, notrack=False)
+    rests = []
+    for number in containers or (4, 200):
+        for rest in measure_idle(Case(engine, firewall, number), seconds=seconds, say=say, priority=nice):
+            rests.append(rest)
+            if json is not None:
+                write_json(json, [one.model_dump(mode="json") for one in rests])
+    print_table(idle_table(rests), [idle_verdict(rests), "", *resync_lines(resync), *busy])
+    if not (resync.keeps_promise and all(rest.keeps_promise for rest in rests)):
+        raise typer.Exit(BROKEN_PROMISE)
+
+
 def main() -> None:
     """Run the command line; errors as one line."""
     try:

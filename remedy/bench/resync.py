@@ -50,7 +50,7 @@ class ResyncResult:
 def measure_resync(containers: int, rounds: int, *, notrack: bool) -> ResyncResult:
     """Make the facts, plan once, and stop the time of what the watcher does then. Median of the rounds."""
     collect_rarely()  # as the watcher does
-    before = large_host(containers)
+    before = large_host(containers, 10 * containers)
     spec = _spec(before, notrack=notrack)
     actions = make_plan(spec, before, spec_digest="", now=before.gathered_at).actions
     after = facts_after(before, actions)
