@@ -17,7 +17,7 @@ from remedy.plan.conntrack import plan_conntrack
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.lost_consumers import lost_consumers
 from remedy.plan.model import Action, PathChange, Plan, PlanHost, PlanWarning, Refusal
-from remedy.plan.notrack import Untracking, plan_notrack
+from remedy.plan.notrack.bundle import Untracking, plan_notrack
 from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
 from remedy.plan.part import Part
 from remedy.plan.probes import known_probes, merged, port_probes

@@ -13,14 +13,9 @@ from remedy.facts.model import Container, HostFacts
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.untracked_pairs import NOTRACK, of_today
 from remedy.firewall.writer import select_writer
-from remedy.paths.hypothesis import without_ruleset
 from remedy.paths.published import PublishedPort
-from remedy.plan.foresight import facts_after
 from remedy.plan.model import Action, Refusal
-from remedy.plan.notrack import obstacles
 from remedy.plan.notrack.pairs import in_order, place_of
-from remedy.plan.notrack.rule_actions import keeping_untracked, removal
-from remedy.plan.notrack.survey import Survey, with_accepts_where_needed
 from remedy.plan.selection import Selected
 from remedy.spec.models import Spec
 
@@ -74,6 +69,12 @@ def followed_by_walk(
     look its namesake's pairs are followed by name, and who is new stays tracked while it is not known how the load
     balancer is configured. Raises RefusedError for a bridge that no rule can name.
     """
+    # Here, and not for who follows no pairs: the packet walk is a tenth of the watcher's memory.
+    from remedy.paths.hypothesis import without_ruleset
+    from remedy.plan.foresight import facts_after
+    from remedy.plan.notrack import obstacles
+    from remedy.plan.notrack.survey import Survey, with_accepts_where_needed
+
     options, balancer = spec.remedies.notrack_options, selected.load_balancer
     if options is None:
         return Followed(followed_by_name(spec, facts, known))
@@ -106,6 +107,8 @@ def followed_by_walk(
 
 def notrack_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:
     """Bring remedy's notrack rules to `wanted` (no pairs: remove them)."""
+    from remedy.plan.notrack.rule_actions import keeping_untracked, removal
+
     if wanted.is_empty:
         return removal(facts, "no pair of the spec is left")
     found = select_writer(facts.firewall.backend).differences(wanted, facts.firewall)
