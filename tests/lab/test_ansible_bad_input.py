@@ -36,6 +36,14 @@ print("held", flush=True)
 sys.stdin.read()
 """
 
+# A client that the engine cannot serve without docker-proxy.
+IPV6_CLIENT = """
+import socket, sys
+held = socket.create_connection(("::1", 5001))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
 APPLY_ALONE = """
 - name: Apply
   hosts: all
@@ -141,6 +149,24 @@ def test_no_host_is_touched_where_one_of_them_cannot_be_planned(pair: Pair, tmp_
     assert pair.differences() == []
 
 
+def test_a_plan_that_is_refused_on_one_host_ends_the_rollout_before_another_is_touched(
+    pair: Pair, tmp_path: Path
+) -> None:
+    client = pair.second.popen(["python3", "-c", IPV6_CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert client.stdout is not None and client.stdout.readline() == b"held\n"
+    try:
+        output = pair.controller(tmp_path).fail_to_play("apply")
+    finally:
+        client.kill()
+        client.wait()
+    failed = failures(output)
+    assert failed.keys() == {pair.second.name}
+    assert "[::1]:5001" in failed[pair.second.name]["msg"]
+    for host in pair.hosts:
+        assert pair.last_run(host)["result"] == "none"
+    assert pair.differences() == []
+
+
 def test_check_mode_says_what_a_bare_host_would_get(pair: Pair, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -210,6 +236,20 @@ def test_a_controller_that_is_interrupted_leaves_no_host_without_its_leash(pair:
     assert playing[0].returncode != 0
     assert "Traceback" not in output
     pair.wait_for(pair.first, "rolled-back")
+    assert pair.differences() == []
+
+
+def test_a_controller_that_is_killed_in_the_middle_of_a_batch_leaves_no_host_changed(
+    pair: Pair, tmp_path: Path
+) -> None:
+    playing: list[subprocess.Popen[str]] = []
+    with health_check(lambda: os.killpg(playing[0].pid, signal.SIGKILL)) as url:
+        controller = pair.controller(tmp_path, remedy_health_url=url, remedy_confirm_within="10s")
+        playing.append(controller.start("apply", remedy_serial=["100%"]))
+        output, _ = playing[0].communicate(timeout=120)
+    assert playing[0].returncode == -signal.SIGKILL, output
+    for host in pair.hosts:
+        pair.wait_for(host, "rolled-back")
     assert pair.differences() == []
 
 
