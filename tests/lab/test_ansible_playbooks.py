@@ -25,7 +25,8 @@ class FleetController(Controller):
 
     def __init__(self, host: Host, directory: Path, wheels: Path) -> None:
         hosts = {host.name: {}, "later\x1b]0;x": {}}
-        super().__init__(directory, hosts, remedy_spec=SPEC, remedy_wheels=str(wheels), remedy_confirm_within="2m")
+        variables = {"remedy_spec": SPEC, "remedy_wheels": str(wheels), "remedy_watcher": True}
+        super().__init__(directory, hosts, remedy_confirm_within="2m", **variables)
         self.program = installed(directory / "venv", wheels)
         self.limit = f"--limit={host.name}"
 
@@ -79,6 +80,7 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
 
     assert changed(controller.play("install"), host.name) > 0
     assert changed(controller.play("install"), host.name) == 0
+    assert host.run(["systemctl", "is-active", "remedy-watch"]).stdout == "active\n"
 
     installed = host_state(host)
     planned = controller.play("apply", "--check", "--diff")
@@ -108,6 +110,7 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
     assert differences(installed, host_state(host)) == []
 
     controller.play("install", remedy_state="absent")
-    left = host.run(["find", "/opt/remedy", "/etc/remedy", "/var/lib/remedy", "-maxdepth", "0"], check=False)
+    places = ("/opt/remedy", "/etc/remedy", "/var/lib/remedy", "/etc/systemd/system/remedy-watch.service")
+    left = host.run(["find", *places, "-maxdepth", "0"], check=False)
     assert left.stdout == ""
     assert differences(before, host_state(host)) == []
