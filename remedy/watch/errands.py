@@ -27,9 +27,15 @@ Failure = tuple[str, str | None, str | None, str | None]  # a RemedyError's what
 def look(settings: Settings, _words: Sequence[str]) -> Any:
     """The host in full, of which only what holding needs is handed over."""
     from remedy.facts.gathering import gather
-    from remedy.watch.kept import kept_for_sync
+    from remedy.plan.model import WriteRules
+    from remedy.watch.applied import AppliedRuns
+    from remedy.watch.kept import kept_for_rules, kept_for_sync
 
-    return kept_for_sync(gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path))
+    actions = AppliedRuns(settings).read().actions
+    # A run that begins after this look is looked for again; until then its pairs are followed by name.
+    walks = any(isinstance(action, WriteRules) and action.ruleset.untracked for action in actions)
+    facts = gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path)
+    return kept_for_sync(facts) if walks else kept_for_rules(facts)
 
 
 def spec(_settings: Settings, words: Sequence[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import HostFacts, NetNamespace
 
 
 def kept_for_sync(facts: HostFacts) -> HostFacts:
@@ -12,17 +12,24 @@ def kept_for_sync(facts: HostFacts) -> HostFacts:
     return facts.model_copy(update={"namespaces": spaces, "conntrack": conntrack, "compose_projects": ()})
 
 
+def kept_for_rules(facts: HostFacts) -> HostFacts:
+    """The same where no packet has to be walked, because no run keeps pairs from conntrack: not half of it."""
+    return kept_for_sync(facts).model_copy(update={"namespaces": _host_addresses(facts), "haproxies": ()})
+
+
 def kept_for_quick(facts: HostFacts) -> HostFacts:
     """What the rules alone are decided by, together with the engine's next list of containers."""
     return facts.model_copy(
         update={
-            "namespaces": tuple(
-                space.model_copy(update={"routes": (), "rules": (), "listening": ()})
-                for space in facts.namespaces
-                if space.is_host
-            ),
+            "namespaces": _host_addresses(facts),
             "firewall": facts.firewall.model_copy(update={"tables": (), "nft_tables": ()}),
             "bridge_ports": (),
             "haproxies": (),
         }
     )
+
+
+def _host_addresses(facts: HostFacts) -> tuple[NetNamespace, ...]:
+    """The host's own namespace, of which the addresses count."""
+    gone = {"links": (), "routes": (), "rules": (), "listening": (), "connections": ()}
+    return tuple(space.model_copy(update=gone) for space in facts.namespaces if space.is_host)
