@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -121,6 +122,36 @@ def fleet(
         write_json(json, result.model_dump(mode="json"))
     print_table(fleet_table(result), [fleet_verdict(result), *fleet_lines(result), *busy])
     if result.not_applied:
+        raise typer.Exit(BROKEN_PROMISE)
+
+
+@app.command()
+def recreations(
+    engine: Annotated[list[str] | None, typer.Option(help="20.10, 26.1, 28.5; with --firewall, as often")] = None,
+    firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default 28.5 nft and 20.10 legacy")] = None,
+    recreations: Annotated[int, typer.Option("--count", help="how many containers are made again")] = 200,
+    seed: Annotated[int, typer.Option(help="decides who is made again, and who takes whose address")] = 1,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print who answers while containers are made again under load; exit status 2 when it was somebody else."""
+    from remedy.bench.output import busy_lines, print_table, say, write_json
+    from remedy.bench.recreations import measure_recreations
+    from remedy.bench.recreations_table import loss_lines, recreations_table, recreations_verdict
+
+    busy = busy_lines()
+    hosts = list(zip(engine or ("28.5", "20.10"), firewall or ("nft", "legacy"), strict=True))
+    results = []
+    for one, variant in hosts:
+        results.append(
+            measure_recreations(
+                one, variant, name=f"bench-{os.getpid()}", recreations=recreations, seed=seed, say=say, priority=nice
+            )
+        )
+        if json is not None:
+            write_json(json, [result.model_dump(mode="json") for result in results])
+    print_table(recreations_table(results), [recreations_verdict(results), *loss_lines(results), *busy])
+    if not all(result.keeps_promise for result in results):
         raise typer.Exit(BROKEN_PROMISE)
 
 

@@ -16,7 +16,6 @@ from typing import Protocol
 from remedy.bench.load_model import UNANSWERED_SECONDS, Incident, IncidentKind, Vantage, VantageResult
 
 GIVE_UP_SECONDS = 8.0  # SYN retries come after 1, 3 and 7 s: a connection that is still open then is lost
-MOST_INCIDENTS = 40
 _READ, _WRITE = select.EPOLLIN | select.EPOLLRDHUP, select.EPOLLOUT
 _TCP_INFO_SIZE = 104
 _TOTAL_RETRANSMITS = struct.Struct("=100xI")  # linux/tcp.h, tcp_info.tcpi_total_retrans
@@ -58,6 +57,7 @@ class Tally:
     """What one vantage point's clients have counted so far."""
 
     vantage: Vantage
+    most_incidents: int
     connections: int = 0
     answered: int = 0
     counts: dict[IncidentKind, int] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Tally:
     def note(self, incident: Incident) -> None:
         """Count it, and remember the first few of each kind with their circumstances."""
         self.counts[incident.kind] = self.counts.get(incident.kind, 0) + 1
-        if self.counts[incident.kind] <= MOST_INCIDENTS:
+        if self.counts[incident.kind] <= self.most_incidents:
             self.incidents.append(incident)
 
     def result(self) -> VantageResult:
@@ -82,6 +82,7 @@ class Tally:
             refused=count("refused", 0),
             reset=count("reset", 0),
             failed=count("failed", 0),
+            wrong=count("wrong", 0),
             late=count("late", 0),
             never=count("never", 0),
             longest_ms=round(self.longest * 1000, 1),
@@ -89,7 +90,13 @@ class Tally:
             keep_alive_closes=count("keep-alive closed", 0),
             keep_alive_failures=sum(
                 count(kind, 0)
-                for kind in ("keep-alive cut", "keep-alive reset", "keep-alive late", "keep-alive refused")
+                for kind in (
+                    "keep-alive cut",
+                    "keep-alive reset",
+                    "keep-alive late",
+                    "keep-alive refused",
+                    "keep-alive wrong",
+                )
             ),
             keep_alive_longest_ms=round(self.keep_alive_longest * 1000, 1),
             incidents=tuple(self.incidents),
@@ -186,6 +193,9 @@ class FreshClient:
         if status(self._answer) != "200":
             self._end("failed", f"HTTP {status(self._answer)}")
             return
+        if not is_from(self._answer, tally.vantage.expects):
+            self._end("wrong", f"answered by {answered_by(self._answer)}")
+            return
         tally.answered += 1
         tally.longest = max(tally.longest, seconds)
         self._end("late" if seconds > UNANSWERED_SECONDS else None)
@@ -207,12 +217,15 @@ class KeepAliveClient:
         self._request = request(tally.vantage)
         self._answer = b""
         self._watch = Stopwatch(ground)
-        self._is_connected = self._is_asking = False
+        self._is_connected = self._is_asking = self._is_resting = self._has_answered = False
         self.socket = ground.open(tally.vantage)
         self._connect()
 
     def ask(self) -> None:
         """Send the next request, if the last one is answered."""
+        if self._is_resting:
+            self._connect()
+            return
         if not self._is_connected or self._is_asking:
             if self._watch.seconds > GIVE_UP_SECONDS:
                 self._lost("keep-alive late", "given up")
@@ -260,15 +273,17 @@ class KeepAliveClient:
 
     def _judge(self) -> None:
         seconds = self._watch.seconds
-        self._is_asking = False
+        self._is_asking, self._has_answered = False, True
         self._tally.keep_alive_longest = max(self._tally.keep_alive_longest, seconds)
         if status(self._answer) != "200":
             self._lost("keep-alive cut", f"HTTP {status(self._answer)}")
+        elif not is_from(self._answer, self._tally.vantage.expects):
+            self._lost("keep-alive wrong", f"answered by {answered_by(self._answer)}")
         elif seconds > UNANSWERED_SECONDS:
             self._tally.note(self._watch.incident("keep-alive late", self.socket))
 
     def _connect(self) -> None:
-        self._is_connected = self._is_asking = False
+        self._is_connected = self._is_asking = self._is_resting = self._has_answered = False
         self._watch.start()
         self.socket.connect_ex((self._tally.vantage.address, self._tally.vantage.port))
         self._ground.watch(self, _WRITE)
@@ -286,7 +301,10 @@ class KeepAliveClient:
         self._ground.forget(self)
         self.socket.close()
         self.socket = self._ground.open(self._tally.vantage)
-        self._connect()
+        if self._has_answered:
+            self._connect()
+        else:
+            self._is_resting = True  # until the next request: nobody is there, and to try at once is to do nothing else
 
 
 def request(vantage: Vantage) -> bytes:
@@ -301,6 +319,20 @@ def status(answer: bytes) -> str:
     """The status code of an answer, "?" when it is none."""
     words = answer.split(b"\r\n", 1)[0].split(b" ")
     return words[1].decode("ascii", "replace") if len(words) > 1 and words[0].startswith(b"HTTP/") else "?"
+
+
+def answered_by(answer: bytes) -> str:
+    """The name that a lab container answers with; "" when it tells none."""
+    for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"x-lab-name":
+            return value.strip().decode("ascii", "replace")
+    return ""
+
+
+def is_from(answer: bytes, name: str) -> bool:
+    """Whether who answered is who was meant; anybody is where no name is given."""
+    return not name or answered_by(answer) == name
 
 
 def is_whole(answer: bytes) -> bool:

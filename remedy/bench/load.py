@@ -64,7 +64,7 @@ class Generator:
         self._stalled = self._worst_lag = 0.0
         self._skipped = 0
         self._stopping = False
-        self._tallies = [Tally(vantage) for vantage in order.vantages]
+        self._tallies = [Tally(vantage, order.most_incidents) for vantage in order.vantages]
 
     # --- Ground ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ IncidentKind = Literal[
     "refused",  # connect() was refused or the network said unreachable
     "reset",  # the connection was made and broken before the whole answer
     "failed",  # answered, and not with 200
+    "wrong",  # answered by another than the one that is expected
     "late",  # answered after more than UNANSWERED_SECONDS
     "never",  # no answer at all before the generator gave up
     "keep-alive closed",  # an orderly close (FIN) between two requests
@@ -19,26 +20,35 @@ IncidentKind = Literal[
     "keep-alive reset",  # a reset between two requests
     "keep-alive late",
     "keep-alive refused",  # it could not connect again
+    "keep-alive wrong",
 ]
 
 
 class Vantage(Frozen):
-    """From where to where: connections to `address`:`port` made in the network namespace `netns` (a path)."""
+    """From where to where: connections to `address`:`port` made in the network namespace `netns` (a path).
+
+    expects: the name with which whoever is meant answers (X-Lab-Name); "" when nobody asks who it was.
+    """
 
     name: str
     netns: str
     address: str
     port: int
+    expects: str = ""
 
 
 class LoadOrder(Frozen):
-    """What to do. The limits bound it when nobody tells it to stop."""
+    """What to do. The limits bound it when nobody tells it to stop.
+
+    most_incidents: how many of each kind are told with their circumstances, from each vantage point.
+    """
 
     vantages: tuple[Vantage, ...]
     interval_seconds: float = 0.004
     keep_alive_interval_seconds: float = 0.02
     most_seconds: float = 120.0
     most_connections: int = 200_000
+    most_incidents: int = 40
 
 
 class Incident(Frozen):
@@ -67,6 +77,7 @@ class VantageResult(Frozen):
     refused: int
     reset: int
     failed: int
+    wrong: int = 0
     late: int
     never: int
     longest_ms: float
@@ -84,7 +95,7 @@ class VantageResult(Frozen):
     @property
     def lost(self) -> int:
         """New connections that did not get their answer, or got it too late."""
-        return self.refused + self.reset + self.failed + self.unanswered
+        return self.refused + self.reset + self.failed + self.wrong + self.unanswered
 
 
 class LoadResult(Frozen):

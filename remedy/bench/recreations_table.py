@@ -1,0 +1,83 @@
+"""The table of the recreations benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from remedy.bench.recreation_judge import PROMISED_SECONDS, Loss
+from remedy.bench.recreations import RecreationsResult
+
+MOST_LOSSES = 10
+
+
+def recreations_table(results: Sequence[RecreationsResult]) -> Table:
+    """One row a host. What breaks the promise is red."""
+    table = Table(title="Containers made again under load, with the watcher at work", title_justify="left")
+    for name in ("engine", "firewall", "made again"):
+        table.add_column(name, no_wrap=True)
+    for name in (
+        "rules right: median ms",
+        "p95",
+        "longest",
+        "led to another ms",
+        "requests",
+        "wrong answers",
+        "lost while up",
+        "lost while made again",
+        "fresh plan",
+    ):
+        table.add_column(name, justify="right")
+    for result in results:
+        judged = result.judged
+        late = judged.never_right > 0 or judged.right_worst_ms > PROMISED_SECONDS * 1000
+        worst = f"{judged.never_right} never" if judged.never_right else f"{judged.right_worst_ms:.0f}"
+        table.add_row(
+            result.engine,
+            result.firewall,
+            f"{judged.recreations} in {result.seconds:.0f} s",
+            f"{judged.right_median_ms:.0f}",
+            f"{judged.right_p95_ms:.0f}",
+            _marked(worst, late),
+            f"{judged.mistaken_ms:.0f}",
+            str(judged.requests),
+            _marked(str(len(judged.wrong)), bool(judged.wrong)),
+            _marked(str(len(judged.lost_while_up)), bool(judged.lost_while_up)),
+            str(judged.lost_to_stopped),
+            _marked("empty" if result.plan_is_empty else "differs", not result.plan_is_empty),
+        )
+    return table
+
+
+def loss_lines(results: Sequence[RecreationsResult]) -> list[str]:
+    """What should not have been, the first few of each kind, to be laid beside the watcher's journal."""
+    return [
+        line
+        for result in results
+        for losses in (result.judged.wrong, result.judged.lost_while_up)
+        for line in (f"{result.engine} {result.firewall}, {_told(loss)}" for loss in losses[:MOST_LOSSES])
+    ]
+
+
+def recreations_verdict(results: Sequence[RecreationsResult]) -> str:
+    """The table in one sentence."""
+    kept = sum(result.keeps_promise for result in results)
+    return (
+        f"{kept} of {len(results)} hosts: nobody answered in another's place, nothing was lost to a container that was "
+        f"there, and rules were right within {PROMISED_SECONDS:.0f} s of each start event"
+    )
+
+
+def _told(loss: Loss) -> str:
+    one = loss.incident
+    return (
+        f"{loss.who}: {one.kind} at {datetime.fromtimestamp(one.at, UTC):%H:%M:%S.%f}, {one.milliseconds} ms, "
+        f"{one.retransmits} segments sent again, {one.detail}"
+    )
+
+
+def _marked(text: str, broken: bool) -> Text:
+    return Text(text, style="bold red" if broken else "")
