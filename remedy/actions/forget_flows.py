@@ -1,12 +1,19 @@
-"""ForgetFlows: the entries that conntrack has of flows which it is not to see any more."""
+"""ForgetFlows: the entries that conntrack has of flows which it is not to see any more.
+
+And those of connections that nobody has answered, to a container that is gone.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
 
 from remedy.actions.conntrack import delete_flow
 from remedy.actions.context import ActionContext
 from remedy.actions.pairs_of_today import pairs_of_today
-from remedy.facts.flows import TCP, UDP, Ends, Question, read_between
-from remedy.facts.model import Protocol
+from remedy.facts.flows import TCP, UDP, Ends, Question, read_between, read_unanswered
+from remedy.facts.model import Address, Protocol
+from remedy.firewall.ruleset import Redirect
 from remedy.plan.model import ForgetFlows
 
 # A packet that had passed the rules before they were written may make its entry a moment later.
@@ -53,3 +60,21 @@ class ForgetFlowsAction:
             if pair.protocol in _NUMBERS
         }
         return [flow for _, flow in read_between(wanted)]
+
+
+def forget_unanswered(redirects: Iterable[Redirect]) -> None:
+    """Delete what conntrack remembers of connections that these redirects, which are gone, led to their servers.
+
+    A SYN that met nobody is sent again after a second, and conntrack leads it to the same address, whatever the rules
+    say by then, and whoever has it. An answered TCP connection can stay: a new owner of the address refuses its
+    segments. A datagram would be answered, so flows of UDP go in any case. What goes wrong stops nothing: the rules
+    are right, and the client gives up.
+    """
+    gone: dict[Address, list[Redirect]] = {}
+    for redirect in redirects:
+        gone.setdefault(redirect.to_address, []).append(redirect)
+    for address, its in gone.items():
+        udp = any(redirect.protocol is Protocol.UDP for redirect in its)
+        with suppress(OSError):
+            for flow in tuple(read_unanswered(address, {redirect.port for redirect in its}, udp=udp)):
+                delete_flow(flow.question)

@@ -22,12 +22,15 @@ Inspect = dict[str, Any]
 
 
 class CreateNetworkAction:
-    """The network is known by the label of this run's intent: what somebody else made is never removed."""
+    """The network is known by the label of this run's intent: what somebody else made is never removed.
+
+    An action that has the label already makes that one again.
+    """
 
     def __init__(self, action: CreateNetwork, context: ActionContext) -> None:
         self._action = action
         self._socket = context.engine.socket
-        self._intent = secrets.token_hex(8)
+        self._intent = action.labels.get(INTENT_LABEL) or secrets.token_hex(8)
 
     def undo_data(self) -> dict[str, object]:
         """The label that the network is about to get."""

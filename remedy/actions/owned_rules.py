@@ -13,9 +13,14 @@ from remedy.host.files import make_private_directory, remove_durably, write_atom
 
 @dataclass(frozen=True, slots=True)
 class OwnedRules:
-    """One JSON file per ruleset in `directory`."""
+    """One JSON file per ruleset in `directory`.
+
+    durable: it outlives a power cut, which the rules themselves do not. The watcher, which writes them at boot anyway,
+    does without: on a busy disk each rule would wait for its record.
+    """
 
     directory: Path
+    durable: bool = True
 
     def get(self, name: RulesetName) -> Ruleset | None:
         """The ruleset of that name as it was written last; None when there is none."""
@@ -27,11 +32,14 @@ class OwnedRules:
     def put(self, ruleset: Ruleset) -> None:
         """Remember it."""
         make_private_directory(self.directory)
-        write_atomically(self._path(ruleset.name), ruleset.model_dump_json().encode(), mode=0o600)
+        raw = ruleset.model_dump_json().encode()
+        write_atomically(self._path(ruleset.name), raw, mode=0o600, durable=self.durable)
 
     def forget(self, name: RulesetName) -> None:
         """It is not on the host any more."""
-        if self.directory.exists():
+        if not self.durable:
+            self._path(name).unlink(missing_ok=True)
+        elif self.directory.exists():
             remove_durably(self._path(name))
 
     def _path(self, name: RulesetName) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from remedy.facts.conntrack import ANY_FAMILY, CONNTRACK_GET, describe_flow, kernel_flows, original_tuples
+from remedy.facts.conntrack import ANY_FAMILY, CONNTRACK_GET, KernelFlow, describe_flow, kernel_flows, original_tuples
 from remedy.facts.model import Address
 from remedy.facts.netlink import NETLINK_NETFILTER, dump
 
@@ -23,6 +23,10 @@ _NESTED = 0x8000
 # linux/netfilter/nfnetlink_conntrack.h
 _TUPLE_ORIGINAL, _TUPLE_IP, _TUPLE_PROTOCOL = 1, 1, 2
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_TUPLE_REPLY, _STATUS, _FILTER, _STATUS_MASK = 2, 3, 25, 26
+_FILTER_REPLY = 2
+_BY_SOURCE = struct.pack("=I", 1)  # CTA_FILTER_F_CTA_IP_SRC, net/netfilter/nf_internals.h
+_NOTHING, _SEEN_REPLY = struct.pack("!I", 0), struct.pack("!I", 1 << 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,31 @@ def read_translated(protocol: int, ports: Collection[int]) -> Iterator[Translate
         yield from (flow for flow in _translated(datagram, ports) if flow.question.protocol == protocol)
 
 
+def read_unanswered(server: Address, ports: Collection[int], *, udp: bool) -> Iterator[TranslatedFlow]:
+    """Read the flows to one of `ports` that DNAT leads to this server, and that nobody has answered.
+
+    udp: also the answered ones of UDP, which has no connections. The kernel leaves out the others, often thousands,
+    where it can (by address from 5.8, by status from 5.15); an older one does not know the filters, and gives all.
+    Raises OSError.
+    """
+    for datagram in dump(NETLINK_NETFILTER, CONNTRACK_GET, _answers_of(server, unanswered=not udp)):
+        for flow, client_port in kernel_flows(datagram, ports):
+            is_wanted = not flow.seen_reply or flow.protocol == UDP
+            if is_wanted and flow.destination != flow.reply_source == server.packed:
+                yield _translated_flow(flow, client_port)
+
+
+def _answers_of(server: Address, *, unanswered: bool) -> bytes:
+    family, kind = (socket.AF_INET, 1) if server.version == 4 else (socket.AF_INET6, 3)
+    source = _attribute(_TUPLE_IP | _NESTED, _attribute(kind, server.packed))
+    return (
+        struct.pack("!BBH", family, 0, 0)
+        + _attribute(_TUPLE_REPLY | _NESTED, source)
+        + _attribute(_FILTER | _NESTED, _attribute(_FILTER_REPLY, _BY_SOURCE))
+        + (_attribute(_STATUS, _NOTHING) + _attribute(_STATUS_MASK, _SEEN_REPLY) if unanswered else b"")
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Between whom flows are looked for: one client and one port of one server. protocol: its number."""
@@ -114,20 +143,24 @@ def read_between(wanted: Collection[Ends]) -> Iterator[tuple[Ends, Question]]:
 def _translated(datagram: bytes, ports: Collection[int]) -> Iterator[TranslatedFlow]:
     for flow, client_port in kernel_flows(datagram, ports):
         if flow.destination != flow.reply_source:
-            entry = describe_flow(flow, client_port)
-            yield TranslatedFlow(
-                Question(
-                    flow.protocol,
-                    entry.source,
-                    int.from_bytes(client_port[0], "big"),
-                    entry.destination,
-                    int.from_bytes(flow.destination_port, "big"),
-                ),
-                entry.reply_source,
-                int.from_bytes(flow.reply_source_port, "big"),
-                entry.reply_destination,
-                int.from_bytes(client_port[1], "big"),
-            )
+            yield _translated_flow(flow, client_port)
+
+
+def _translated_flow(flow: KernelFlow, client_port: tuple[bytes, bytes]) -> TranslatedFlow:
+    entry = describe_flow(flow, client_port)
+    return TranslatedFlow(
+        Question(
+            flow.protocol,
+            entry.source,
+            int.from_bytes(client_port[0], "big"),
+            entry.destination,
+            int.from_bytes(flow.destination_port, "big"),
+        ),
+        entry.reply_source,
+        int.from_bytes(flow.reply_source_port, "big"),
+        entry.reply_destination,
+        int.from_bytes(client_port[1], "big"),
+    )
 
 
 def _attribute(kind: int, data: bytes) -> bytes:

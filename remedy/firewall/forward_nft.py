@@ -52,7 +52,9 @@ class NftForward:
             self._forward.move(jumps, others[index] if index < len(others) else None)
 
     def remove(self, chain: str) -> None:
-        """One transaction, if there is anything to delete."""
+        """One transaction, if there is anything to delete: a netlink request tells, where reading takes a program."""
+        if not NftChain(self.family, _TABLE, chain).exists():
+            return
         table = parse(read_saved(self.family, "nft")).table(_TABLE)
         if table is None or chain not in {found.name for found in table.chains}:
             return

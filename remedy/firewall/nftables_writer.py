@@ -14,6 +14,7 @@ from remedy.firewall.iptables_differences import differences as chain_difference
 from remedy.firewall.iptables_differences import own_chains
 from remedy.firewall.iptables_rules import Family, forward_chain_name
 from remedy.firewall.iptables_variant import read_saved, saved_text
+from remedy.firewall.nft_chain import NftChain
 from remedy.firewall.nft_differences import differences as table_differences
 from remedy.firewall.nft_model import FAMILIES, NftTable
 from remedy.firewall.nft_reading import Json, read_tables
@@ -52,7 +53,7 @@ class NftablesWriter:
         """Read our tables now and compare."""
         titles = _titles(names.nft_table(ruleset.name))
         present = [table for table in map(_read, titles) if table is not None]
-        return self._compare(ruleset, present, lambda family: read_saved(family, "nft"))
+        return self._compare(ruleset, present, lambda family: _saved(family, ruleset))
 
     def differences(self, ruleset: Ruleset, facts: FirewallFacts) -> tuple[str, ...]:
         """Compare with our tables as the facts have them."""
@@ -76,6 +77,12 @@ class NftablesWriter:
             saved = text(family)
             lines += chain_differences([guard_table(ruleset, family, saved)], saved, ruleset.name)
         return tuple(lines)
+
+
+def _saved(family: Family, ruleset: Ruleset) -> str:
+    """iptables' tables, where there is anything of ours in them, or ought to be: a netlink request tells."""
+    chain = NftChain(family, "filter", forward_chain_name(ruleset.name))
+    return read_saved(family, "nft") if ruleset.forward_guard or chain.exists() else ""
 
 
 def _titles(name: str) -> tuple[str, ...]:

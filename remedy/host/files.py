@@ -42,9 +42,12 @@ def make_private_directory(path: Path) -> None:
         path.chmod(0o700)
 
 
-def write_atomically(path: Path, raw: bytes, *, mode: int, uid: int | None = None, gid: int | None = None) -> None:
+def write_atomically(
+    path: Path, raw: bytes, *, mode: int, uid: int | None = None, gid: int | None = None, durable: bool = True
+) -> None:
     """Replace `path` by `raw` so that a crash leaves either the old or the new bytes, never a mixture.
 
+    Not durable: a crash of the machine, other than one of the process, may leave neither.
     The new file is written beside it, synced and renamed. A file that is itself a mount point cannot be
     renamed over (EBUSY): it is overwritten in place and synced. Raises InputError for a symbolic link and
     OSError when the file system refuses (full, read-only, immutable); then `path` is untouched.
@@ -56,7 +59,7 @@ def write_atomically(path: Path, raw: bytes, *, mode: int, uid: int | None = Non
             next_step="name the file it points to",
         )
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    _write_new_file(temporary, raw, mode=mode, uid=uid, gid=gid)
+    _write_new_file(temporary, raw, mode=mode, uid=uid, gid=gid, durable=durable)
     try:
         temporary.replace(path)
     except OSError as error:
@@ -65,10 +68,13 @@ def write_atomically(path: Path, raw: bytes, *, mode: int, uid: int | None = Non
         if error.errno != errno.EBUSY:
             raise
         _overwrite_in_place(path, raw)
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
-def _write_new_file(path: Path, raw: bytes, *, mode: int, uid: int | None, gid: int | None) -> None:
+def _write_new_file(
+    path: Path, raw: bytes, *, mode: int, uid: int | None, gid: int | None, durable: bool = True
+) -> None:
     # A leftover of a killed run may lie here; O_EXCL after the unlink means that nobody's link is followed.
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
@@ -78,7 +84,8 @@ def _write_new_file(path: Path, raw: bytes, *, mode: int, uid: int | None, gid: 
         if uid is not None and gid is not None:
             os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     except OSError:
         path.unlink(missing_ok=True)
         raise

@@ -7,21 +7,21 @@ Pure. How packets travel is walked for untracked pairs alone, because NAT in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from remedy.facts.model import Container, HostFacts
+from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.paths.published import PublishedPort, container_by_address, published_ports
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
-from remedy.plan.model import Action, ConnectNetwork, NetworkMember, Refusal, RemoveRules, WriteRules
+from remedy.plan.held_networks import held_networks
+from remedy.plan.model import Action, Refusal, RemoveRules, WriteRules
 from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, remembered, with_pairs
-from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL, Selected, only_present, select
+from remedy.plan.selection import Selected, only_present, select
 from remedy.spec.models import Spec
 
-NetworkActions = Sequence[ConnectNetwork]
 _NEEDED = ("firewall", "network")
 
 
@@ -29,13 +29,15 @@ _NEEDED = ("firewall", "network")
 class Held:
     """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do.
 
-    left_tracked: why pairs that the spec wants untracked are not; known: for the next time.
+    left_tracked: why pairs that the spec wants untracked are not; known: for the next time; unjoined: why a network is
+    not joined again.
     """
 
     actions: tuple[Action, ...]
     rulesets: tuple[Ruleset, ...]
     left_tracked: tuple[Refusal, ...] = ()
     known: tuple[Ruleset, ...] = ()
+    unjoined: tuple[Refusal, ...] = ()
 
 
 def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
@@ -46,7 +48,7 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence
     that belongs to two backends), RefusedError (a bridge that no rule can name).
     """
     wanted, selected, ports = _resolved(spec, facts)
-    networks = tuple(_networks(facts, selected, applied))
+    networks, unjoined = held_networks(facts, selected, applied)
     rulesets: list[Ruleset] = []
     actions: list[Action] = []
     left_tracked: tuple[Refusal, ...] = ()
@@ -62,7 +64,7 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence
         actions += notrack_actions(facts, followed.ruleset)
         left_tracked = followed.left_tracked
         known = (remembered(untracked, followed.ruleset),)
-    return Held((*networks, *actions), tuple(rulesets), left_tracked, known)
+    return Held((*networks, *actions), tuple(rulesets), left_tracked, known, unjoined)
 
 
 def held_rulesets(
@@ -149,54 +151,3 @@ def _hairpin(spec: Spec, facts: HostFacts, selected: Selected, applied: Sequence
         return None
     wanted = wanted_hairpin(spec, facts, selected, None)
     return without_gone(written, facts) if wanted is None else wanted
-
-
-def _networks(facts: HostFacts, selected: Selected, applied: Sequence[Action]) -> Iterator[ConnectNetwork]:
-    found: dict[str, list[ConnectNetwork]] = {}
-    for action in applied:
-        if isinstance(action, ConnectNetwork):
-            found.setdefault(action.network, []).append(action)
-    for network, actions in found.items():
-        joining = tuple(_joining(facts, selected, network, actions))
-        if joining:
-            yield _connect(actions[-1], joining)
-
-
-def _joining(facts: HostFacts, selected: Selected, network: str, actions: NetworkActions) -> Iterator[NetworkMember]:
-    """Members by name, and more containers of their services that the spec names as backends."""
-    if all(known.name != network for known in facts.networks):
-        return
-    by_name = {member.container: member for action in actions for member in action.members}
-    by_service = {
-        service: by_name[container.name]
-        for container in facts.containers
-        if container.name in by_name and (service := _service(container)) is not None
-    }
-    backends = {backend.container.id for backend in selected.backends}
-    for container in facts.containers:
-        if not container.is_running or any(e.network_name == network for e in container.endpoints):
-            continue
-        member = by_name.get(container.name)
-        if member is not None:
-            yield member.model_copy(update={"container_id": container.id})
-        elif container.id in backends and (service := _service(container)) in by_service:
-            aliases = by_service[service].aliases
-            yield NetworkMember(container=container.name, container_id=container.id, aliases=aliases)
-
-
-def _service(container: Container) -> tuple[str, str] | None:
-    project, service = container.labels.get(PROJECT_LABEL), container.labels.get(SERVICE_LABEL)
-    return (project, service) if project and service else None
-
-
-def _connect(planned: ConnectNetwork, members: tuple[NetworkMember, ...]) -> ConnectNetwork:
-    names = ", ".join(member.container for member in members)
-    return planned.model_copy(
-        update={
-            "summary": f"connect {names} to {planned.network}",
-            "before": f"made again without {planned.network}",
-            "after": f"on {planned.network}",
-            "inverse": f"disconnect {names} from {planned.network}",
-            "members": members,
-        }
-    )

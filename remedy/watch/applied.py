@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.runs import all_runs
 from remedy.apply.settings import Settings
-from remedy.plan.model import Action, WriteRules
+from remedy.plan.model import Action, CreateNetwork, WriteRules
 
 State = Literal["nothing applied", "a run waits", "applied"]
 
@@ -91,7 +93,16 @@ class AppliedRuns:
         runs, waiting = [], None
         for run in all_runs(self._settings):
             if run.state == "applied":
-                runs.append(AppliedRun(run.id, run.directory, run.plan.actions))
+                undo = {action.id: data for action, data in run.to_undo()}
+                actions = tuple(_as_done(action, undo.get(action.id, {})) for action in run.plan.actions)
+                runs.append(AppliedRun(run.id, run.directory, actions))
             elif run.state in ("open", "pending", "rollback-incomplete"):
                 waiting = run.id
         return Applied(tuple(runs), waiting)
+
+
+def _as_done(action: Action, undo: Mapping[str, object]) -> Action:
+    """A network with the label by which its run knows it: one that is made again must be found by the run's undo."""
+    if not isinstance(action, CreateNetwork) or "intent" not in undo:
+        return action
+    return action.model_copy(update={"labels": {**action.labels, INTENT_LABEL: str(undo["intent"])}})

@@ -20,9 +20,10 @@ _CONTAINERS: dict[str, ContainerChange] = {
     "destroy": "was removed",
 }
 _NETWORKS = {"connect": "joined", "disconnect": "left", "create": "made", "destroy": "removed"}
+_SIGKILL = "9"
 # The engine filters: health checks alone are three events each. Exact names: `start` does not match exec_start (moby
 # daemon/events/filter.go).
-_FILTERS = {"type": ["container", "network"], "event": sorted({*_CONTAINERS, *_NETWORKS})}
+_FILTERS = {"type": ["container", "network"], "event": sorted({*_CONTAINERS, *_NETWORKS, "kill"})}
 
 
 def message_of(event: Mapping[str, Any]) -> ContainerSeen | NetworkSeen | None:
@@ -33,6 +34,10 @@ def message_of(event: Mapping[str, Any]) -> ContainerSeen | NetworkSeen | None:
     name = str(attributes.get("name") or actor.get("ID") or "?")
     if kind == "container" and action in _CONTAINERS:
         return ContainerSeen(name, _CONTAINERS[action])
+    # Nobody outlives it, and the engine tells of it a tenth of a second before the end, when the address has been given
+    # back. Other signals are a container's own business.
+    if kind == "container" and action == "kill" and attributes.get("signal") == _SIGKILL:
+        return ContainerSeen(name, "was killed")
     if kind == "network" and action in _NETWORKS:
         who = str(attributes.get("container") or "")[:12]
         return NetworkSeen(

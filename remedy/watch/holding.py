@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from remedy.actions.context import ActionContext
+from remedy.actions.forget_flows import forget_unanswered
 from remedy.actions.registry import Executor, executor_for
 from remedy.apply.followed import record_followed
 from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
@@ -32,7 +33,7 @@ from remedy.watch.metrics.meter import Standing
 
 Look = Callable[[], HostFacts]
 Warn = Callable[[str], None]
-Gone = Callable[[], frozenset[str]]
+NotThere = Callable[[], frozenset[str]]
 CHANGED = "the containers changed"
 
 
@@ -57,10 +58,11 @@ class Holding:
         self._look = look or partial(Apart(settings).do, "look")
         self._warn = warn
         self._journal = WatchJournal(settings.state_dir)
-        self._context = ActionContext.for_host(settings.socket, settings.state_dir)
+        context = ActionContext.for_host(settings.socket, settings.state_dir)
+        self._context = replace(context, owned_rules=replace(context.owned_rules, durable=False))
         self._is_settled = False  # a watcher before this one may have been killed in the middle
         self._last: tuple[Ruleset, ...] = ()  # what the looks so far have found to be right
-        self._left_tracked: tuple[Refusal, ...] = ()
+        self._refused: set[Refusal] = set()
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs
 
@@ -72,10 +74,10 @@ class Holding:
             raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
         return facts
 
-    def sync(self, spec: Spec, why: Sequence[str], gone: Gone, looked: HostFacts) -> Done:
+    def sync(self, spec: Spec, why: Sequence[str], not_there: NotThere, looked: HostFacts) -> Done:
         """Bring everything that is applied to the containers of now. Raises RemedyError, OSError.
 
-        gone: who died while the host was looked at, asked just before anything is written.
+        not_there: who died or changed since the engine was asked, asked just before anything is written.
         """
         applied = self.runs.read()
         if applied.state != "applied":
@@ -84,11 +86,14 @@ class Holding:
         self.facts = kept_for_quick(facts)
         wanted = held(spec, facts, applied.actions, self._last)
         self._last = wanted.known
-        self._tell_left_tracked(wanted.left_tracked)
-        actions = tuple(action for action in _without(wanted.actions, gone()) if not self._is_written(action))
+        self._tell_refusals("tracked as before", wanted.left_tracked)
+        self._tell_refusals("the network is not joined", wanted.unjoined)
+        self._refused = {*wanted.left_tracked, *wanted.unjoined}
+        absent = not_there()
+        actions = tuple(action for action in _without(wanted.actions, absent) if not self._is_written(action))
         if any(not isinstance(action, ForgetFlows) for action in actions):
             return self._transaction(applied, actions, facts, why)
-        self._remember_rules(wanted.rulesets)
+        self._remember_rules([without_containers(ruleset, absent) for ruleset in wanted.rulesets])
         self._settle()
         return Done()
 
@@ -98,7 +103,7 @@ class Holding:
             return False
         return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
 
-    def quick(self, spec: Spec, why: Sequence[str], gone: Gone, *, stand: bool = True) -> Done:
+    def quick(self, spec: Spec, why: Sequence[str], not_there: NotThere, *, stand: bool = True) -> Done:
         """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.
 
         A busy engine answers nothing else in time: whoever inspects a container waits until it is started or stopped.
@@ -108,10 +113,10 @@ class Holding:
         if applied.state != "applied" or self.facts is None:
             return Done(state=applied.state)
         facts = with_listed(self.facts, self._list())
-        dead = gone()
+        absent = not_there()
         actions: list[Action] = []
         for ruleset in held_rulesets(spec, facts, applied.actions, self._last):
-            wanted = without_containers(ruleset, dead)
+            wanted = without_containers(ruleset, absent)
             written, backend = self._written(applied, ruleset.name)
             is_due = written is not None if wanted.is_empty else written != wanted or not stand
             if backend is not None and is_due:
@@ -167,12 +172,11 @@ class Holding:
                 return self._context.owned_rules.get(name), FirewallBackend(action.firewall_backend)
         return None, None
 
-    def _tell_left_tracked(self, refusals: tuple[Refusal, ...]) -> None:
+    def _tell_refusals(self, what: str, refusals: tuple[Refusal, ...]) -> None:
         """Once, as long as it is the same."""
         for refusal in refusals:
-            if refusal not in self._left_tracked:
-                self._warn(f"tracked as before: {refusal.what}: {refusal.why}. {refusal.cure}")
-        self._left_tracked = refusals
+            if refusal not in self._refused:
+                self._warn(f"{what}: {refusal.what}: {refusal.why}. {refusal.cure}")
 
     def _remember_rules(self, standing: Sequence[Ruleset]) -> None:
         """Rules that stand without their record (the disk was full when they were written) get it now."""
@@ -235,15 +239,22 @@ class Holding:
 
     def _act(self, applied: Applied, action: Action, facts: HostFacts | None) -> None:
         executor = executor_for(action, self._context)
-        if _is_about_rules(action):
+        if isinstance(action, WriteRules | RemoveRules):
             self._follow_rules(action, executor)
             return
         if facts is not None:
             record_followed(applied.run_of(action).directory, action, executor.undo_data(), facts)
         executor.apply()
 
-    def _follow_rules(self, action: Action, executor: Executor) -> None:
+    def _follow_rules(self, action: WriteRules | RemoveRules, executor: Executor) -> None:
         """A wrong rule is worse than one without a record: a full disk does not keep it on the host."""
+        before = self._context.owned_rules.get(action.ruleset.name)
+        self._write_rules(action, executor)
+        after = action.ruleset.redirects if isinstance(action, WriteRules) else ()
+        if before is not None:
+            forget_unanswered([redirect for redirect in before.redirects if redirect not in after])
+
+    def _write_rules(self, action: WriteRules | RemoveRules, executor: Executor) -> None:
         try:
             executor.apply()
         except OSError as error:
@@ -339,10 +350,6 @@ def _changes(before: Ruleset | None, after: Ruleset | None) -> str:
     lines = [*(f"+{line}" for line in new if line not in old), *(f"-{line}" for line in old if line not in new)]
     shown = ", ".join(lines[:6]) + (f" and {len(lines) - 6} more" if len(lines) > 6 else "")
     return shown or "as they were, written again"
-
-
-def _is_about_rules(action: Action) -> bool:
-    return isinstance(action, WriteRules | RemoveRules)
 
 
 def _needs_no_record(action: Action) -> bool:

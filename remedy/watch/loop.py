@@ -118,10 +118,10 @@ class Watch:
             except Empty:
                 return
 
-    def _gone(self) -> frozenset[str]:
-        """Who died until now."""
+    def _not_there(self) -> frozenset[str]:
+        """Whose rules may not be written, by what has been heard until now."""
         self._heed_all()
-        return self._schedule.gone
+        return self._schedule.not_there
 
     def _heed(self, message: Message) -> None:
         now = self._clock()
@@ -141,7 +141,7 @@ class Watch:
                     self._say("engine-found", "the engine tells its events again")
                 self._engine_is_lost = False
                 self._meter.connected(is_connected=True)
-                self._schedule.now_or_never("the engine's events are followed", now)
+                self._schedule.resubscribed("the engine's events are followed", now)
             case StreamLost():
                 if not self._engine_is_lost:
                     self._say("engine-lost", f"the engine tells no events: {message.why}")
@@ -214,7 +214,8 @@ class Watch:
     def _quick(self, names: tuple[str, ...]) -> None:
         began = self._clock()
         why = _each(names, "started")
-        done = self._holding.quick(self._spec, why, self._gone)
+        self._schedule.asking()
+        done = self._holding.quick(self._spec, why, self._not_there)
         self._schedule.quickened(self._clock())
         if done.actions:
             self._tell_done(done, why, began)
@@ -229,7 +230,8 @@ class Watch:
 
     def _write_again(self) -> None:
         began = self._clock()
-        done = self._holding.quick(self._spec, (RULES_CHANGED,), self._gone, stand=False)
+        self._schedule.asking()
+        done = self._holding.quick(self._spec, (RULES_CHANGED,), self._not_there, stand=False)
         if done.actions:
             self._tell_done(done, (RULES_CHANGED,), began)
 
@@ -263,7 +265,8 @@ class Watch:
         self._be_ready()
 
     def _sync(self, reasons: tuple[str, ...], facts: HostFacts) -> None:
-        done = self._holding.sync(self._spec, reasons, self._gone, facts)
+        self._schedule.asking()
+        done = self._holding.sync(self._spec, reasons, self._not_there, facts)
         now = self._clock()
         self._schedule.synced(now, now - self._looking_since)
         self._meter.standing(self._standing())

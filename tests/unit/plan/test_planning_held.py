@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from remedy.facts.model import HostFacts, Unread
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import held, held_ruleset, held_rulesets, unread_for_holding
-from remedy.plan.model import ConnectNetwork, NetworkMember, RemoveRules, WriteRules
+from remedy.plan.model import ConnectNetwork, CreateNetwork, NetworkMember, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.kept import kept_for_quick, kept_for_rules, kept_for_sync
 
@@ -120,3 +122,45 @@ def test_what_could_not_be_read_is_not_taken_for_gone(facts_of):
     dying, blind = Unread(item="namespace of container x", reason="gone"), Unread(item="firewall", reason="no nft")
     assert unread_for_holding(facts.model_copy(update={"unread": (dying,)})) == ()
     assert unread_for_holding(facts.model_copy(update={"unread": (dying, blind)})) == ("firewall: no nft",)
+
+
+def made_and_joined(facts: HostFacts, name: str = "remedy-lb") -> tuple[CreateNetwork, ConnectNetwork]:
+    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    made = CreateNetwork(
+        id="create_network",
+        name=name,
+        internal=True,
+        subnets=(ip_network("172.30.255.0/24"),),
+        labels={"remedy.intent": "of this run"},
+        **keys,
+    )
+    return made, connected(facts, "dev1-api-1").model_copy(update={"network": name})
+
+
+def named(facts: HostFacts, name: str, **update: object) -> HostFacts:
+    """The facts with one more network, like the default bridge, of that name."""
+    bridge = next(network for network in facts.networks if network.driver == "bridge")
+    more = bridge.model_copy(update={"id": "f" * 64, "name": name, "bridge": "br-ffffffffffff", **update})
+    return facts.model_copy(update={"networks": (*facts.networks, more)})
+
+
+def test_a_network_that_a_run_made_and_that_is_gone_is_made_again_as_the_same(facts_of):
+    facts = facts_of("operator-28.5")
+    applied = made_and_joined(facts)
+    made, joining = actions_of(spec(), facts, applied)
+    assert made.labels == {"remedy.intent": "of this run"}
+    assert made.summary == "make the network remedy-lb again"
+    assert [member.container for member in joining.members] == ["dev1-api-1", "dev1-api-2", "dev1-api-3"]
+    assert actions_of(spec(), facts, applied[1:]) == ()  # somebody else's is not remedy's to make
+
+
+def test_one_that_somebody_else_made_in_its_place_is_joined_unless_a_plan_would_refuse_it(facts_of):
+    facts = facts_of("operator-28.5")
+    [joining] = actions_of(spec(), named(facts, "remedy-lb", internal=True), made_and_joined(facts))
+    assert joining.summary == "connect dev1-api-1, dev1-api-2, dev1-api-3 to remedy-lb"
+    applied = made_and_joined(facts, "aaa")  # not internal, and before `bridge`: the default route would move
+    refused = held(spec(), named(facts, "aaa", internal=False), applied)
+    assert refused.actions == ()
+    assert [refusal.code for refusal in refused.unjoined] == ["default-route-would-move"]
+    foreign = held(spec(), named(facts, "remedy-lb", driver="macvlan"), made_and_joined(facts))
+    assert [refusal.code for refusal in foreign.unjoined] == ["network-unfit"]

@@ -52,6 +52,53 @@ def test_a_container_that_died_loses_its_rules_before_anything_is_read() -> None
     assert second[1].reasons == ("web died",)
 
 
+def test_a_killed_container_loses_its_rules_before_it_has_died_and_gets_none_until_it_starts_again() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "was killed", 10.0)
+    schedule.asking()
+    [(moment, work)] = works(schedule, 10.1)
+    assert moment == pytest.approx(10.0 + TIMING.drop_wait)
+    assert work == Work(gone=("web",))
+    assert schedule.not_there == {"web"}
+    schedule.container("web", "died", 10.2)
+    schedule.container("web", "started", 10.4)
+    schedule.asking()
+    assert schedule.not_there == frozenset()
+
+
+def test_one_that_died_gets_no_rule_until_it_starts_again_whatever_the_engine_lists() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "died", 10.0)
+    assert works(schedule, 10.1)
+    schedule.asking()
+    assert schedule.not_there == {"web"}
+    schedule.container("web", "was removed", 10.5)
+    schedule.asking()
+    assert schedule.not_there == {"web"}
+    schedule.resubscribed("the engine's events are followed", 11.0)  # a start may have been lost
+    assert schedule.not_there == frozenset()
+
+
+def test_one_that_was_killed_and_does_not_die_is_looked_at() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "was killed", 10.0)
+    found = works(schedule, 10.0 + TIMING.absent + 2 * TIMING.tick)
+    assert [work.reasons for _, work in found if work.reasons] == [("web was killed and did not die",)]
+    assert schedule.not_there <= {"web"}  # it is one that changed; not one that dies
+    schedule.asking()
+    assert schedule.not_there == frozenset()
+
+
+def test_who_changes_while_the_engine_is_asked_gets_no_rule_by_that_answer() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "started", 10.0)
+    schedule.asking()
+    assert schedule.not_there == frozenset()
+    schedule.container("web", "died", 10.1)
+    schedule.container("web", "started", 10.2)
+    assert schedule.not_there == {"web"}
+
+
 def test_one_that_is_back_already_is_asked_for_before_its_rules_go() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "died", 10.0)
@@ -174,6 +221,8 @@ def event(kind: str, action: str, identity: str = "abc", **attributes: str) -> d
     [
         (event("container", "start", name="web"), ContainerSeen("web", "started")),
         (event("container", "die"), ContainerSeen("abc", "died")),
+        (event("container", "kill", name="web", signal="9"), ContainerSeen("web", "was killed")),
+        (event("container", "kill", name="web", signal="15"), None),
         (event("container", "exec_start: sh", name="web"), None),
         (event("network", "connect", name="lb", container="0" * 64), NetworkSeen("000000000000 joined network lb")),
         (event("network", "destroy", name="lb"), NetworkSeen("network lb removed")),
