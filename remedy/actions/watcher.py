@@ -9,7 +9,7 @@ from remedy.apply.settings import Settings
 from remedy.errors import InputError
 from remedy.host.units import is_active, unit_path
 from remedy.plan.model import SetWatcher
-from remedy.watch.unit import UNIT, check_is_seen, install_watcher, restore_watcher, uninstall_watcher
+from remedy.watch.unit import UNIT, check_is_seen, install_watcher, options_of, restore_watcher, uninstall_watcher
 
 
 def spec_of(action: SetWatcher) -> Path:
@@ -35,10 +35,7 @@ class WatcherAction:
 
     def undo_data(self) -> dict[str, object]:
         """The text of the service's file; None: there was none."""
-        try:
-            return {"unit": unit_path(UNIT).read_text()}
-        except FileNotFoundError:
-            return {"unit": None}
+        return {"unit": self._text()}
 
     def is_applied(self) -> bool:
         """It runs, or there is none, as the plan says."""
@@ -49,7 +46,7 @@ class WatcherAction:
         if not self._action.installed:
             uninstall_watcher()
             return
-        install_watcher(self._settings(), spec_of(self._action))
+        install_watcher(self._settings(), spec_of(self._action), options_of(self._text()))
 
     def revert(self, undo: dict[str, object]) -> None:
         """Raises CommandError, OSError."""
@@ -58,6 +55,12 @@ class WatcherAction:
             restore_watcher(text)
         else:
             uninstall_watcher()
+
+    def _text(self) -> str | None:
+        try:
+            return unit_path(UNIT).read_text()
+        except FileNotFoundError:
+            return None
 
     def _settings(self) -> Settings:
         context = self._context

@@ -7,6 +7,7 @@ net.* sysctls, hairpin_mode below /sys, and resolv.conf of containers that it co
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -102,6 +103,12 @@ def restore_watcher(text: str) -> None:
     """The service as its file was before. Raises CommandError, OSError."""
     remove_unit(UNIT)
     install_unit(UNIT, text, start_timeout=START_SECONDS)
+
+
+def options_of(text: str | None) -> tuple[str, ...]:
+    """What the service of this file was installed with beyond remedy.yaml and the engine: its metrics' address."""
+    found = re.search(r'"--metrics" "([^"\\%$]+)"', text or "")
+    return () if found is None else ("--metrics", found[1])
 
 
 def check_is_seen(spec_path: Path) -> None:
