@@ -418,13 +418,14 @@ def test_without_nftables_rules_heal_and_the_run_takes_its_watcher_along(
     legacy.operator.remedy("apply", "--yes", check=True)
     legacy.docker("restart", "-t", "0", "dev1-api-1")
     legacy.wait(lambda: legacy.rules() == legacy.right())
+    legacy.holds()
     whole = legacy.own_lines()
     jump = "iptables-legacy -t nat -S PREROUTING | grep REMEDY | sed 's/^-A/iptables-legacy -t nat -D/' | sh"
     restore = "iptables-legacy-save -t nat | grep -v REMEDY | iptables-legacy-restore"  # what somebody saved before
     for damage in ("iptables-legacy -t nat -F REMEDY-HAIRPIN-PRE", jump, restore):
         legacy.host.run(["sh", "-c", damage])
         assert legacy.own_lines() != whole
-        legacy.wait(lambda: legacy.own_lines() == whole, 15)
+        legacy.wait(lambda: sorted(legacy.own_lines()) == sorted(whole), 15)
     legacy.holds()
     assert legacy.operator.json("status")["drift"] == []
     legacy.systemctl("stop", UNIT)
