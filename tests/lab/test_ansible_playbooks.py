@@ -95,7 +95,9 @@ def test_the_playbooks_install_apply_once_and_put_everything_back(
     assert differences(installed, host_state(host)) == []
 
     saved = {"remedy_plans_dir": "plans"}
-    applied = controller.fail_to_play("apply", "--limit=all", **saved)
+    # At 127.0.0.1:8080 there is something to answer on that host alone.
+    check = {"remedy_health_url": "http://127.0.0.1:8080/", "remedy_health_from": host.name}
+    applied = controller.fail_to_play("apply", "--limit=all", **saved, **check)
     assert re.search(r"later.*not touched: there is no saved plan", applied)
     assert re.search(r"28\.5\S* +iptables-nft +9 -> 0 .* applied", applied)
     status = json.loads(host.run(["/opt/remedy/bin/remedy", "status", "--format", "json"]).stdout)
