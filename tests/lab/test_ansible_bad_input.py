@@ -98,11 +98,16 @@ class Pair:
         return runs[0] if runs else {"result": "none"}
 
     def wait_for(self, host: Host, result: str, seconds: float = 60) -> None:
-        """Until the newest run of a host has ended so."""
+        """Until the newest run of a host has ended so, and the guard that has seen to it is gone, too."""
         deadline = time.monotonic() + seconds
-        while self.last_run(host)["result"] != result:
-            assert time.monotonic() < deadline, self.last_run(host)
+        while self.last_run(host)["result"] != result or self.guards(host):
+            assert time.monotonic() < deadline, (self.last_run(host), self.guards(host))
             time.sleep(0.3)
+
+    @staticmethod
+    def guards(host: Host) -> str:
+        """The services that wait to undo a run, or are just doing it."""
+        return host.run(["systemctl", "list-units", "--no-legend", "--plain", "remedy-guard-*"], check=False).stdout
 
 
 @pytest.fixture(scope="module")
