@@ -34,8 +34,8 @@ class WatcherAction:
         self._context = context
 
     def undo_data(self) -> dict[str, object]:
-        """The text of the service's file; None: there was none."""
-        return {"unit": self._text()}
+        """The text of the service's file (None: there was none), and whether it ran."""
+        return {"unit": _text(), "active": is_active(UNIT)}
 
     def is_applied(self) -> bool:
         """It runs, or there is none, as the plan says."""
@@ -46,22 +46,23 @@ class WatcherAction:
         if not self._action.installed:
             uninstall_watcher()
             return
-        install_watcher(self._settings(), spec_of(self._action), options_of(self._text()))
+        install_watcher(self._settings(), spec_of(self._action), options_of(_text()))
 
     def revert(self, undo: dict[str, object]) -> None:
         """Raises CommandError, OSError."""
         text = undo.get("unit")
         if isinstance(text, str):
-            restore_watcher(text)
+            restore_watcher(text, start=undo.get("active") is True)
         else:
             uninstall_watcher()
-
-    def _text(self) -> str | None:
-        try:
-            return unit_path(UNIT).read_text()
-        except FileNotFoundError:
-            return None
 
     def _settings(self) -> Settings:
         context = self._context
         return Settings(context.state_dir, context.engine.socket, daemon_json_path=self._action.daemon_json_path)
+
+
+def _text() -> str | None:
+    try:
+        return unit_path(UNIT).read_text()
+    except FileNotFoundError:
+        return None

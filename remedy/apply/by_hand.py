@@ -98,7 +98,8 @@ def _watcher(undo: Mapping[str, object]) -> Iterator[str]:
     if isinstance(text, str):
         path = shlex.quote(str(unit_path(WATCHER_UNIT)))
         yield f"echo {base64.b64encode(text.encode()).decode()} | base64 -d > {path}"
-        yield f"systemctl daemon-reload; systemctl enable --now {WATCHER_UNIT}"
+        now = "--now " if undo.get("active") is True else ""
+        yield f"systemctl daemon-reload; systemctl enable {now}{WATCHER_UNIT}"
     else:
         yield "remedy watch --uninstall"
 

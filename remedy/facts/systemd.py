@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from remedy.facts.model import SystemdFacts
 from remedy.facts.processes import read_proc_text
@@ -11,6 +11,7 @@ from remedy.host.commands import run_command
 
 DEFAULT_UNIT = "docker.service"
 WATCHER_UNIT = "remedy-watch.service"  # as remedy.watch.unit installs it
+PRIVATE_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 (what a service with PrivateTmp does not see: systemd.exec(5))
 RUNNING_MARK = Path("/run/systemd/system")  # sd_booted(3)
 _PROPERTIES = (
     "Id",
@@ -46,6 +47,11 @@ def read_systemd(engine_pid: int | None) -> SystemdFacts:
     return parse_show(
         run_command(["systemctl", "show", unit, WATCHER_UNIT, "--property", ",".join(_PROPERTIES)]).stdout
     )
+
+
+def unseen_place(path: str) -> str | None:
+    """The directory because of which a service with PrivateTmp does not see this whole path; None: it does."""
+    return next((place for place in PRIVATE_PLACES if PurePosixPath(path).is_relative_to(place)), None)
 
 
 def unit_of(pid: int) -> str | None:

@@ -26,13 +26,14 @@ def unit_path(name: str) -> Path:
     return UNIT_DIRECTORY / name
 
 
-def install_unit(name: str, text: str, *, start_timeout: float = 30.0) -> None:
-    """Write the service, enable and start it. Raises CommandError, OSError."""
+def install_unit(name: str, text: str, *, start: bool = True, start_timeout: float = 30.0) -> None:
+    """Write the service, enable and start it. text: of ours, new or as it was read. Raises CommandError, OSError."""
     # Whoever of ours goes last removes the directory that the first of ours has made.
     ours = UNIT_DIRECTORY.glob("remedy-*.service")
     made = not (UNIT_DIRECTORY / WANTS).exists() or any(_has_made_directory(path) for path in ours)
-    write_atomically(unit_path(name), (text + (_MADE_DIRECTORY if made else "")).encode(), mode=0o644)
-    run_command(["systemctl", "enable", "--now", name], timeout=start_timeout)
+    whole = text.removesuffix(_MADE_DIRECTORY) + (_MADE_DIRECTORY if made else "")
+    write_atomically(unit_path(name), whole.encode(), mode=0o644)
+    run_command(["systemctl", "enable", *(["--now"] if start else []), name], timeout=start_timeout)
 
 
 def remove_unit(name: str, *, stop: bool = True) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -29,21 +28,21 @@ _NEEDED = ("firewall", "network")
 class Held:
     """actions: what has to be done; rulesets: what stands of our rules then, an empty one where none do.
 
-    left_tracked: why pairs that the spec wants untracked are not; known: for the next time; unjoined: why a network is
-    not joined again.
+    left_tracked: why pairs that the spec wants untracked are not; known: pairs, for the next time; unjoined: why a
+    network is not joined again.
     """
 
     actions: tuple[Action, ...]
     rulesets: tuple[Ruleset, ...]
     left_tracked: tuple[Refusal, ...] = ()
-    known: tuple[Ruleset, ...] = ()
+    known: Ruleset | None = None
     unjoined: tuple[Refusal, ...] = ()
 
 
-def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
+def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset | None = None) -> Held:
     """What has to be done so that the host is as the applied runs left it, with today's containers.
 
-    applied: the actions of all applied runs, the oldest first; last: what was known then. What `spec` is silent about
+    applied: the actions of all applied runs, the oldest first; last: the pairs known then. What `spec` is silent about
     stays as it is, except that a rule whose container does not have its address any more goes. Raises SpecError (a port
     that belongs to two backends), RefusedError (a bridge that no rule can name).
     """
@@ -56,23 +55,22 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence
     if hairpin is not None:
         rulesets.append(hairpin)
         actions += hairpin_actions(facts, hairpin)
-    known: tuple[Ruleset, ...] = ()
-    untracked = _untracked(applied, last)
-    if untracked is not None:
-        followed = followed_by_walk(wanted, facts, selected, ports, networks, untracked)
+    known = _untracked(applied, last)
+    if known is not None:
+        followed = followed_by_walk(wanted, facts, selected, ports, networks, known)
         rulesets.append(followed.ruleset)
         actions += notrack_actions(facts, followed.ruleset)
         left_tracked = followed.left_tracked
-        known = (remembered(untracked, followed.ruleset),)
+        known = remembered(known, followed.ruleset)
     return Held((*networks, *actions), tuple(rulesets), left_tracked, known, unjoined)
 
 
 def held_rulesets(
-    spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()
+    spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset | None = None
 ) -> tuple[Ruleset, ...]:
     """The rulesets alone, by the containers and networks of `facts`: the rules in it may be old.
 
-    last: as `held` knew them last; who is reached how is taken from there, and not walked. Raises as `held`.
+    last: as `held` knew the pairs last; who is reached how is taken from there, and not walked. Raises as `held`.
     """
     wanted, selected, _ = _resolved(spec, facts)
     hairpin = _hairpin(wanted, facts, selected, applied)
@@ -91,10 +89,10 @@ def _resolved(spec: Spec, facts: HostFacts) -> tuple[Spec, Selected, tuple[Publi
     return wanted, select(wanted, facts, ports), ports
 
 
-def _untracked(applied: Sequence[Action], last: Sequence[Ruleset]) -> Ruleset | None:
+def _untracked(applied: Sequence[Action], last: Ruleset | None) -> Ruleset | None:
     """The pairs that are known to be right: as a run wrote them, or as they were found since. None: no run has any."""
     written = held_ruleset(applied, NOTRACK)
-    return None if written is None else reduce(remembered, last, written)
+    return written if written is None or last is None else remembered(written, last)
 
 
 def unread_for_holding(facts: HostFacts) -> tuple[str, ...]:

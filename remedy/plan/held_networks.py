@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from remedy.facts.model import Container, HostFacts, Network
+from remedy.facts.model import HostFacts, Network
 from remedy.plan.model import Action, ConnectNetwork, CreateNetwork, NetworkMember, Refusal
-from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL, Selected
+from remedy.plan.selection import Selected
 from remedy.plan.user_network.default_route import would_move
+from remedy.plan.user_network.names import service_of
 from remedy.plan.user_network.obstacles import default_route_moves, network_refusals
 
 
@@ -69,7 +70,7 @@ def _joining(
     by_service = {
         service: by_name[container.name]
         for container in facts.containers
-        if container.name in by_name and (service := _service(container)) is not None
+        if container.name in by_name and (service := service_of(container)) is not None
     }
     backends = {backend.container.id for backend in selected.backends}
     for container in facts.containers:
@@ -78,14 +79,9 @@ def _joining(
         member = by_name.get(container.name)
         if member is not None:
             yield member.model_copy(update={"container_id": container.id})
-        elif container.id in backends and (service := _service(container)) in by_service:
+        elif container.id in backends and (service := service_of(container)) in by_service:
             aliases = by_service[service].aliases
             yield NetworkMember(container=container.name, container_id=container.id, aliases=aliases)
-
-
-def _service(container: Container) -> tuple[str, str] | None:
-    project, service = container.labels.get(PROJECT_LABEL), container.labels.get(SERVICE_LABEL)
-    return (project, service) if project and service else None
 
 
 def _connect(planned: ConnectNetwork, members: tuple[NetworkMember, ...]) -> ConnectNetwork:

@@ -36,8 +36,6 @@ from remedy.plan.warnings import accept_warnings, file_warnings, proxy_off_warni
 from remedy.plan.watcher import plan_watcher
 from remedy.spec.models import Spec
 
-DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
 
 def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, spec_path: str | None = None) -> Plan:
     """The change that brings the host of `facts` to `spec`. Raises SpecError for names that match nothing.
@@ -63,7 +61,7 @@ def make_plan(spec: Spec, facts: HostFacts, *, spec_digest: str, now: datetime, 
         refusals=tuple(dict.fromkeys((*parts.refusals, *lost_consumers(spec, facts, case.consumers, paths)))),
         warnings=tuple(_warnings(case, parts, paths, outlook)),
         probes=merged(known_probes(spec, staying), port_probes(case.ports, outlook)),
-        confirm_within_seconds=_seconds(spec.policy.confirm_within),
+        confirm_within_seconds=spec.policy.confirm_within_seconds,
         socket=facts.engine.socket,
         daemon_json_path=facts.daemon_json.path,
         spec_digest=spec_digest,
@@ -195,7 +193,3 @@ def _host(facts: HostFacts) -> PlanHost:
         containers=len(facts.containers),
         docker_proxy_processes=len(facts.docker_proxies),
     )
-
-
-def _seconds(duration: str | None) -> int | None:
-    return None if duration is None else int(duration[:-1]) * DURATION_SECONDS[duration[-1]]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from remedy.facts.model import HostFacts
-from remedy.facts.systemd import WATCHER_UNIT
+from remedy.facts.systemd import WATCHER_UNIT, unseen_place
 from remedy.plan.model import Refusal, SetWatcher
 from remedy.plan.part import Part
 from remedy.plan.refusals import WATCHING
 from remedy.spec.load import USUAL_PLACE
 from remedy.spec.models import Spec
-
-HIDDEN = ("/tmp", "/var/tmp")  # noqa: S108 (the service has PrivateTmp, systemd.exec(5))
 
 
 def plan_watcher(spec: Spec, facts: HostFacts, spec_path: str | None) -> Part:
@@ -66,7 +63,7 @@ def _refusals(facts: HostFacts, path: str) -> Iterator[Refusal]:
             why="the watcher is a systemd service, so that it comes back after a crash and a reboot",
             cure="leave it out, run `remedy watch` under the supervisor that this host has, and accept_pinned: true",
         )
-    hidden = next((place for place in HIDDEN if PurePosixPath(path).is_relative_to(place)), None)
+    hidden = unseen_place(path)
     if hidden is not None:
         yield Refusal(
             code="watcher-spec-hidden",

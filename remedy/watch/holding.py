@@ -61,7 +61,7 @@ class Holding:
         context = ActionContext.for_host(settings.socket, settings.state_dir)
         self._context = replace(context, owned_rules=replace(context.owned_rules, durable=False))
         self._is_settled = False  # a watcher before this one may have been killed in the middle
-        self._last: tuple[Ruleset, ...] = ()  # what the looks so far have found to be right
+        self._last: Ruleset | None = None  # the pairs that the looks so far have found to be right
         self._refused: set[Refusal] = set()
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs

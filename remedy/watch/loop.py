@@ -68,6 +68,7 @@ class Watch:
         self._spec_path = spec_path
         self._spec = self._read_spec()
         self._tell = tell
+        self._is_metered = meter is not None
         self._meter = meter or Meter()
         self._clock = clock
         self._schedule = Schedule(clock())
@@ -281,7 +282,9 @@ class Watch:
                 self._tell_done(done, reasons, self._looking_since)
 
     def _standing(self) -> Standing:
-        """For the metrics, which no transaction fails for."""
+        """For the metrics, where they are wanted; no transaction fails for them."""
+        if not self._is_metered:
+            return self._meter.activity.standing
         try:
             return self._holding.standing()
         except (RemedyError, OSError):

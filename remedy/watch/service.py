@@ -15,10 +15,10 @@ from remedy.watch.metrics.meter import Meter
 
 def watch_until_stopped(settings: Settings, spec_path: Path, tell: Tell, metrics: MetricsAddress | None = None) -> None:
     """Watch until SIGTERM or SIGINT. Raises RemedyError (a wrong spec) before anything is done."""
-    meter = Meter()
+    meter = None if metrics is None else Meter()
     watch = Watch(settings, spec_path, tell, meter)
     _heed_signals(watch.inbox)
-    if metrics is None:
+    if metrics is None or meter is None:
         watch.run()
         return
     from remedy.watch.metrics.offered import offer_metrics

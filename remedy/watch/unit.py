@@ -13,14 +13,13 @@ from pathlib import Path
 
 from remedy.apply.settings import Settings
 from remedy.errors import CommandError, RefusedError
-from remedy.facts.systemd import WATCHER_UNIT
+from remedy.facts.systemd import WATCHER_UNIT, unseen_place
 from remedy.host.units import install_unit, quoted, remove_unit, systemd_is_init
 from remedy.watch.command import ENVIRONMENT, command_line
 from remedy.watch.metrics.address import SERVICE_DIRECTORY, UNIX
 
 UNIT = WATCHER_UNIT
 START_SECONDS = 90.0
-_HIDDEN = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 (PrivateTmp, systemd.exec(5))
 
 # Not ProtectKernelTunables (hairpin_mode and route_localnet are such), and no MemoryDenyWriteExecute (python-iptables
 # makes its callbacks by libffi). Capabilities: SYS_ADMIN for setns; SYS_CHROOT for the engine's mount namespace, whose
@@ -99,10 +98,10 @@ def install_watcher(settings: Settings, spec_path: Path, extra: tuple[str, ...] 
         raise
 
 
-def restore_watcher(text: str) -> None:
-    """The service as its file was before. Raises CommandError, OSError."""
+def restore_watcher(text: str, *, start: bool) -> None:
+    """The service as its file was before; one that did not run is not started. Raises CommandError, OSError."""
     remove_unit(UNIT)
-    install_unit(UNIT, text, start_timeout=START_SECONDS)
+    install_unit(UNIT, text, start=start, start_timeout=START_SECONDS)
 
 
 def options_of(text: str | None) -> tuple[str, ...]:
@@ -114,8 +113,8 @@ def options_of(text: str | None) -> tuple[str, ...]:
 def check_is_seen(spec_path: Path) -> None:
     """A service with PrivateTmp sees an empty /tmp. Told before anything is changed. Raises RefusedError."""
     for path in (Path(sys.executable), spec_path):
-        place = Path(os.path.abspath(path))  # noqa: PTH100 (as in unit_text)
-        hidden = next((directory for directory in _HIDDEN if place.is_relative_to(directory)), None)
+        place = os.path.abspath(path)  # noqa: PTH100 (as in unit_text)
+        hidden = unseen_place(place)
         if hidden is not None:
             raise RefusedError(
                 f"the service would not find {place}",

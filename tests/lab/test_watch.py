@@ -429,12 +429,16 @@ def test_without_nftables_rules_heal_and_the_run_takes_its_watcher_along(
     legacy.holds()
     assert legacy.operator.json("status")["drift"] == []
     legacy.systemctl("stop", UNIT)
+    service = legacy.host.read_file(f"/etc/systemd/system/{UNIT}.service")
     [drift] = legacy.operator.json("status")["drift"]
     assert (drift["where"], drift["found"]) == ("remedy-watch.service", "inactive")
     legacy.operator.remedy("apply", "--yes", check=True)
     assert legacy.operator.json("status")["drift"] == []
-    while legacy.operator.json("status")["state"] == "applied":
-        legacy.operator.remedy("rollback", "--yes", check=True)
+    legacy.operator.remedy("rollback", "--yes", check=True)
+    assert legacy.host.read_file(f"/etc/systemd/system/{UNIT}.service") == service
+    assert legacy.operator.json("status")["watcher"] == "inactive", "it did not run before"
+    legacy.operator.remedy("rollback", "--yes", check=True)
+    assert legacy.operator.json("status")["watcher"] is None
     assert legacy.rules() == {}
     after = without_processes(host_state(legacy.host))
     assert [line for line in differences(before, after) if "/var/lib/remedy" not in line] == []

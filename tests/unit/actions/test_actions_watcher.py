@@ -9,8 +9,8 @@ import pytest
 from remedy.actions.watcher import spec_of
 from remedy.apply.settings import Settings
 from remedy.errors import InputError, RefusedError
+from remedy.facts import systemd
 from remedy.plan.model import SetWatcher
-from remedy.watch import unit
 from remedy.watch.unit import options_of, unit_text
 
 
@@ -35,8 +35,8 @@ def test_a_spec_that_is_not_there_is_told_with_its_place() -> None:
 def test_a_spec_that_the_service_would_not_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = tmp_path / "remedy.yaml"
     spec.write_text("version: 1\n")
-    monkeypatch.setattr(unit, "_HIDDEN", (tmp_path,))
+    monkeypatch.setattr(systemd, "PRIVATE_PLACES", (str(tmp_path),))
     with pytest.raises(RefusedError):
         spec_of(action(str(spec)))
-    monkeypatch.setattr(unit, "_HIDDEN", ())
+    monkeypatch.setattr(systemd, "PRIVATE_PLACES", ())
     assert spec_of(action(str(spec))) == spec

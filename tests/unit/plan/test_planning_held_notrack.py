@@ -30,7 +30,7 @@ def spec(**remedies: object) -> Spec:
     return Spec.model_validate({"version": 1, **BALANCED, "remedies": {**REMEDIES, **remedies}})
 
 
-def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Sequence[Ruleset] = ()) -> Held:
+def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset | None = None) -> Held:
     """By all facts; and the watcher comes to the same by what it keeps of them."""
     found = held_by(spec, facts, applied, last)
     kept = kept_for_sync(facts)
@@ -161,7 +161,7 @@ def test_who_is_new_is_not_added_before_the_load_balancer_was_read(
     assert len(held(spec(), facts, [*known, write]).rulesets[0].untracked) == len(API)
     assert len(held(spec(), again, [*known, write]).rulesets[0].untracked) == len(API) - 1
     # What the walk has found once is followed by name from then on.
-    assert len(held_rulesets(spec(), facts, [*known, write], (written,))[0].untracked) == len(API)
+    assert len(held_rulesets(spec(), facts, [*known, write], written)[0].untracked) == len(API)
     assert len(held_rulesets(spec(), facts, [*known, write])[0].untracked) == len(API) - 1
 
 
