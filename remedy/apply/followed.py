@@ -8,6 +8,7 @@ what is not on the host any more is left out when it is written again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ class Followed(Frozen):
     actions: tuple[FollowedAction, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is on the host now: of anything else nothing has to be remembered."""
+
+    interfaces: frozenset[str]
+    bridges: frozenset[str]
+    container_ids: frozenset[str]
+
+    @classmethod
+    def of(cls, facts: HostFacts) -> Present:
+        """The bridges' ports, the bridges, and the containers."""
+        return cls(
+            frozenset(port.interface for port in facts.bridge_ports),
+            frozenset((*(port.bridge for port in facts.bridge_ports), *(n.bridge for n in facts.networks if n.bridge))),
+            frozenset(container.id for container in facts.containers),
+        )
+
+
 def read_followed(directory: Path) -> Followed:
     """What was done for the run in this directory. Raises InputError for a file that cannot be read."""
     path = directory / FILE
@@ -51,14 +70,14 @@ def read_followed(directory: Path) -> Followed:
         ) from error
 
 
-def record_followed(directory: Path, action: Action, undo: Mapping[str, Any], facts: HostFacts) -> None:
+def record_followed(directory: Path, action: Action, undo: Mapping[str, Any], present: Present) -> None:
     """Remember an action before it is done. Raises OSError (disk full), InputError."""
     if not isinstance(action, SetSysctls | SetHairpinMode | ConnectNetwork):
         return
     known = {item.action.id: item for item in read_followed(directory).actions}
     earlier = known.get(action.id)
     new = FollowedAction(action=action, undo=dict(undo))
-    known[action.id] = new if earlier is None else _pruned(_joined(earlier, new), facts)
+    known[action.id] = new if earlier is None else _pruned(_joined(earlier, new), present)
     written = Followed(actions=tuple(known.values()))
     write_atomically(directory / FILE, written.model_dump_json().encode(), mode=0o600)
 
@@ -124,24 +143,22 @@ def _members(first: Sequence[NetworkMember], second: Sequence[NetworkMember]) ->
     return (*(member for member in first if member.container not in again), *second)
 
 
-def _pruned(item: FollowedAction, facts: HostFacts) -> FollowedAction:
+def _pruned(item: FollowedAction, present: Present) -> FollowedAction:
     """Without what is not on the host any more; it would only make the file grow."""
     action = item.action
     if isinstance(action, SetHairpinMode):
-        interfaces = {port.interface for port in facts.bridge_ports}
-        bridges = {port.bridge for port in facts.bridge_ports} | {network.bridge for network in facts.networks}
         return item.model_copy(
             update={
                 "action": action.model_copy(
                     update={
-                        "ports": tuple(port for port in action.ports if port.interface in interfaces),
-                        "bridges": tuple(bridge for bridge in action.bridges if bridge in bridges),
+                        "ports": tuple(port for port in action.ports if port.interface in present.interfaces),
+                        "bridges": tuple(bridge for bridge in action.bridges if bridge in present.bridges),
                     }
                 )
             }
         )
     if isinstance(action, ConnectNetwork):
-        return _with_members_of(item, action, {container.id for container in facts.containers})
+        return _with_members_of(item, action, present.container_ids)
     return item
 
 

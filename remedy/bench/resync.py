@@ -1,7 +1,8 @@
 """How long the watcher takes for a full resync beyond the reads, on a host that nobody has in a lab.
 
 What the reads bring is made up; what follows is the watcher's own code, up to the transaction: the engine's list taken
-in, what has to stand decided, and compared with what stands. Seconds are the processor's: neighbours do not count.
+in, what has to stand decided, compared with what stands, and handed over to the process that writes. Seconds are the
+processor's: neighbours do not count.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from remedy.apply.followed import Present
 from remedy.bench.large_host import SERVER_PORT, large_host
 from remedy.cli.garbage import collect_rarely
 from remedy.facts.model import Container, HostFacts
@@ -21,15 +23,15 @@ from remedy.plan.held import held
 from remedy.plan.model import Action
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
-from remedy.watch.holding import with_listed
-from remedy.watch.kept import kept_for_quick, kept_for_sync
+from remedy.watch.deciding import Decided
+from remedy.watch.quick_facts import kept_for_quick, with_listed
 
 PROMISED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ResyncResult:
-    """Seconds: everything is as it was; all rules are gone; and what the look's process takes to hand over the facts.
+    """Seconds: all is as it was; all rules are gone; and handing the decision over, which alone the loop waits for.
 
     redirects, pairs: that are held.
     """
@@ -62,7 +64,7 @@ def measure_resync(containers: int, rounds: int, *, notrack: bool) -> ResyncResu
         pairs=sum(len(ruleset.untracked) for ruleset in standing),
         unchanged=median(_resync(spec, after, actions, listed) for _ in range(rounds)),
         all_gone=median(_resync(spec, before, actions, listed) for _ in range(rounds)),
-        handing_over=median(_hand_over(after) for _ in range(rounds)),
+        handing_over=median(_hand_over(spec, before, actions) for _ in range(rounds)),
     )
 
 
@@ -72,14 +74,14 @@ def resync_lines(result: ResyncResult) -> Sequence[str]:
     slowest = result.handing_over + max(result.unchanged, result.all_gone)
     return (
         f"{result.containers} containers, {result.redirects} redirected ports, {result.pairs} untracked pairs",
-        f"{result.handing_over:.2f} s to hand the facts over, then {result.unchanged:.2f} s where all is as it was, "
-        f"{result.all_gone:.2f} s where all rules are gone",
+        f"{result.unchanged:.2f} s to decide where all is as it was, {result.all_gone:.2f} s where all rules are gone, "
+        f"then {result.handing_over:.2f} s to hand the decision over",
         f"{slowest:.2f} s of {PROMISED_SECONDS:g} s beyond the reads: {word}",
     )
 
 
 def _resync(spec: Spec, facts: HostFacts, actions: Sequence[Action], listed: list[dict[str, Any]]) -> float:
-    """As Holding.sync does it."""
+    """As `deciding.decide` does it."""
     began = time.process_time()
     found = with_listed(facts, listed)
     kept_for_quick(found)
@@ -87,10 +89,11 @@ def _resync(spec: Spec, facts: HostFacts, actions: Sequence[Action], listed: lis
     return time.process_time() - began
 
 
-def _hand_over(facts: HostFacts) -> float:
-    """From the process that looked to the watcher."""
+def _hand_over(spec: Spec, facts: HostFacts, actions: Sequence[Action]) -> float:
+    """From the process that decided to the watcher, where the most has to be done."""
+    decided = Decided((), held(spec, facts, actions), kept_for_quick(facts), Present.of(facts))
     began = time.process_time()
-    pickle.loads(pickle.dumps(kept_for_sync(facts), protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 (made here)
+    pickle.loads(pickle.dumps(decided, protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 (made here)
     return time.process_time() - began
 
 

@@ -18,6 +18,7 @@ from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.held_networks import held_networks
 from remedy.plan.model import Action, Refusal, RemoveRules, WriteRules
 from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, remembered, with_pairs
+from remedy.plan.notrack.pairs import in_order
 from remedy.plan.selection import Selected, only_present, select
 from remedy.spec.models import Spec
 
@@ -111,6 +112,24 @@ def without_containers(ruleset: Ruleset, names: frozenset[str]) -> Ruleset:
     """The ruleset without what is pinned to the addresses of these containers; the same object where nothing is."""
     kept = with_redirects(ruleset, tuple(r for r in ruleset.redirects if r.container not in names))
     return with_pairs(kept, (pair for pair in kept.untracked if names.isdisjoint((pair.client, pair.server))))
+
+
+def as_written_for(ruleset: Ruleset, written: Ruleset | None, names: frozenset[str]) -> Ruleset:
+    """The ruleset, with what is written for these containers in the place of what it has for them."""
+    kept = without_containers(ruleset, names)
+    if written is None or not names:
+        return kept
+    redirects = [redirect for redirect in written.redirects if redirect.container in names]
+    pairs = [pair for pair in written.untracked if not names.isdisjoint((pair.client, pair.server))]
+    if not redirects and not pairs:
+        return kept
+    # In the order that a plan has them in; and what they rest on is as the written ones had it where nothing else is.
+    return (written if kept.is_empty else kept).model_copy(
+        update={
+            "redirects": tuple(sorted((*kept.redirects, *redirects), key=lambda redirect: redirect.container)),
+            "untracked": in_order((*kept.untracked, *pairs)) if pairs else kept.untracked,
+        }
+    )
 
 
 def with_redirects(ruleset: Ruleset, redirects: tuple[object, ...]) -> Ruleset:

@@ -1,13 +1,12 @@
-"""What needs much memory for a moment is done by a process of its own, which gives all of it back.
+"""What needs much memory or time is done by a process of its own, which gives all of it back.
 
-A look at the host in full would leave the watcher twice as large as it was: Python keeps what it once had. And apart it
-does not hold up who takes a dead container's rules away meanwhile. The process stays for a moment, because looks come
-in bursts and its start is half a second of a processor.
+A look at the host in full would leave the watcher twice as large as it was: Python keeps what it once had. And apart,
+looking and deciding do not hold up who takes a dead container's rules away meanwhile. The process stays for a moment,
+because looks come in bursts and its start is half a second of a processor.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from remedy.errors import EngineError, RemedyError
 
 LONGEST_SECONDS = 600.0
 STAYS_SECONDS = 15.0
+PROTOCOL = pickle.HIGHEST_PROTOCOL
 
 
 class Apart:
@@ -32,13 +32,13 @@ class Apart:
         self._process: subprocess.Popen[bytes] | None = None
         self._ends: Timer | None = None
 
-    def do(self, errand: str, *words: str) -> Any:
+    def do(self, errand: str, *values: object) -> Any:
         """The errand's answer. Raises RemedyError."""
         with self._lock:
             if self._ends is not None:
                 self._ends.cancel()
             try:
-                answer, error = self._ask(errand, words)
+                answer, error = self._ask(errand, values)
             except BaseException:
                 self.close()
                 raise
@@ -58,7 +58,7 @@ class Apart:
                 process.kill()
                 process.communicate()
 
-    def _ask(self, errand: str, words: tuple[str, ...]) -> Any:
+    def _ask(self, errand: str, values: tuple[object, ...]) -> Any:
         if self._process is None:
             self._process = _start(self._settings)
         process = self._process
@@ -68,7 +68,8 @@ class Apart:
         try:
             assert process.stdin is not None  # noqa: S101 (both are pipes)
             assert process.stdout is not None  # noqa: S101
-            process.stdin.write(json.dumps([errand, *words]).encode() + b"\n")
+            # The values packed up once more: who is of another version must not unpack them.
+            pickle.dump((errand, pickle.dumps(values, protocol=PROTOCOL)), process.stdin, protocol=PROTOCOL)
             process.stdin.flush()
             return pickle.load(process.stdout)  # noqa: S301 (our own child's)
         except (OSError, EOFError, pickle.UnpicklingError) as lost:
@@ -82,11 +83,11 @@ class Apart:
             patience.cancel()
 
 
-def done_apart(errand: str, settings: Settings, *words: str) -> Any:
+def done_apart(errand: str, settings: Settings, *values: object) -> Any:
     """The answer to one errand, whose process goes at once. Raises RemedyError."""
     apart = Apart(settings)
     try:
-        return apart.do(errand, *words)
+        return apart.do(errand, *values)
     finally:
         apart.close()
 

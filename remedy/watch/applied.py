@@ -14,6 +14,7 @@ from remedy.apply.settings import Settings
 from remedy.plan.model import Action, CreateNetwork, WriteRules
 
 State = Literal["nothing applied", "a run waits", "applied"]
+Seen = tuple[tuple[str, int], ...]  # each run, with its journal's size
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class AppliedRuns:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seen: tuple[tuple[str, int], ...] | None = None
+        self._seen: Seen | None = None
         self._applied = Applied()
 
     def read(self) -> Applied:
@@ -71,11 +72,16 @@ class AppliedRuns:
             self._seen = seen
         return self._applied
 
+    @property
+    def seen(self) -> Seen:
+        """By what the last read knows them; two that are the same tell of the same runs."""
+        return self._seen or ()
+
     def have_changed(self) -> bool:
         """Whether a run began, went on or ended since the last read."""
         return self._look() != self._seen
 
-    def _look(self) -> tuple[tuple[str, int], ...]:
+    def _look(self) -> Seen:
         """Each run with its journal's size: a few system calls."""
         found = []
         try:

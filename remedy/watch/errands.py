@@ -1,78 +1,91 @@
-"""`python -m remedy.watch.errands`: errands of the watcher's, each answer pickled to standard output.
+"""`python -m remedy.watch.errands`: errands of the watcher's, asked for and answered in pickles.
 
 Internal: started by remedy.watch.apart alone, of the same version, in the same Python.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import select
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remedy import __version__
 from remedy.apply.settings import Settings
 from remedy.cli.garbage import collect_rarely
 from remedy.errors import RemedyError
 
-Errand = Callable[[Settings, Sequence[str]], Any]
+if TYPE_CHECKING:
+    from remedy.facts.model import HostFacts
+    from remedy.firewall.ruleset import Ruleset
+    from remedy.spec.models import Spec
+    from remedy.watch.deciding import Decided
+    from remedy.watch.metrics.meter import Counted
+
 Failure = tuple[str, str | None, str | None, str | None]  # a RemedyError's what, where, why, next
 
 
-def look(settings: Settings, _words: Sequence[str]) -> Any:
-    """The host in full, of which only what holding needs is handed over."""
-    from remedy.facts.gathering import gather
-    from remedy.plan.model import WriteRules
-    from remedy.watch.applied import AppliedRuns
-    from remedy.watch.kept import kept_for_rules, kept_for_sync
+class Errands:
+    """Each by its name. A decision is made by the look before it, of which nothing stays."""
 
-    actions = AppliedRuns(settings).read().actions
-    # A run that begins after this look is looked for again; until then its pairs are followed by name.
-    walks = any(isinstance(action, WriteRules) and action.ruleset.untracked for action in actions)
-    facts = gather(socket=settings.socket, daemon_json_path=settings.daemon_json_path)
-    return kept_for_sync(facts) if walks else kept_for_rules(facts)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._looked: HostFacts | None = None
 
+    def look(self) -> tuple[str, ...]:
+        """At the host in full. Return what could not be read and may not be guessed. Raises RemedyError."""
+        from remedy.facts.gathering import gather
+        from remedy.plan.held import unread_for_holding
 
-def spec(_settings: Settings, words: Sequence[str]) -> Any:
-    """remedy.yaml: what reads it with line and column is needed for a moment a month."""
-    from remedy.spec.load import load_spec
+        self._looked = gather(socket=self._settings.socket, daemon_json_path=self._settings.daemon_json_path)
+        return unread_for_holding(self._looked)
 
-    return load_spec(words[0])
+    def decide(self, spec: Spec, last: Ruleset | None) -> Decided:
+        """What has to be done. Raises RemedyError."""
+        from remedy.watch.deciding import decide
 
+        looked, self._looked = self._looked, None
+        if looked is None:
+            raise RemedyError("the host was not looked at", why="the process that did has gone")
+        return decide(self._settings, looked, spec, last)
 
-def count(settings: Settings, words: Sequence[str]) -> Any:
-    """How the known connections travel and what has drifted, for the metrics."""
-    from remedy.watch.metrics import census
+    def spec(self, path: Path) -> Spec:
+        """remedy.yaml: what reads it with line and column is needed for a moment a month. Raises RemedyError."""
+        from remedy.spec.load import load_spec
 
-    return census.count(settings, Path(words[0]))
+        return load_spec(path)
 
+    def count(self, spec_path: Path) -> Counted:
+        """How the known connections travel and what has drifted, for the metrics. Raises RemedyError."""
+        from remedy.watch.metrics import census
 
-ERRANDS: dict[str, Errand] = {"look": look, "spec": spec, "count": count}
+        return census.count(self._settings, spec_path)
 
 
 def main() -> None:
-    """Do what each line of standard input names, until it ends."""
+    """Do what standard input asks for, until it ends."""
     collect_rarely()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing else may be written among the answers
     threading.Thread(target=_end_with_the_watcher, name="remedy-watcher-ends", daemon=True).start()
     version, socket, state_dir, daemon_json = sys.argv[1:]
-    settings = Settings(Path(state_dir), socket, daemon_json)
-    while line := sys.stdin.readline():
-        name, *words = json.loads(line)
-        pickle.dump(_answer(version, name, settings, words), answers, protocol=pickle.HIGHEST_PROTOCOL)
+    errands = Errands(Settings(Path(state_dir), socket, daemon_json))
+    while True:
+        try:
+            name, values = pickle.load(sys.stdin.buffer)  # noqa: S301 (likewise)
+        except EOFError:
+            return
+        pickle.dump(_answer(version, errands, name, values), answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
 
-def _answer(version: str, name: str, settings: Settings, words: Sequence[str]) -> tuple[Any, Failure | None]:
+def _answer(version: str, errands: Errands, name: str, values: bytes) -> tuple[Any, Failure | None]:
     try:
         _check_version(version)
-        return ERRANDS[name](settings, words), None
+        return getattr(errands, name)(*pickle.loads(values)), None  # noqa: S301 (from the watcher that started us)
     except RemedyError as error:
         return None, (error.what, error.where, error.why, error.next_step)
     except Exception as error:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from remedy.actions.context import ActionContext
 from remedy.actions.forget_flows import forget_unanswered
 from remedy.actions.registry import Executor, executor_for
-from remedy.apply.followed import record_followed
+from remedy.apply.followed import Present, record_followed
 from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError, InputError
-from remedy.facts.containers import parse_listed
-from remedy.facts.engine_api import Answer
-from remedy.facts.model import Container, FirewallBackend, HostFacts
+from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.writer import select_writer
-from remedy.paths.published import container_by_address
-from remedy.plan.held import held, held_ruleset, held_rulesets, pinned_to, unread_for_holding, without_containers
+from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, pinned_to, without_containers
 from remedy.plan.model import Action, ForgetFlows, Refusal, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.apart import Apart
 from remedy.watch.applied import Applied, AppliedRuns
+from remedy.watch.deciding import Decided
 from remedy.watch.engine_socket import list_containers
-from remedy.watch.kept import kept_for_quick
 from remedy.watch.metrics.meter import Standing
+from remedy.watch.quick_facts import with_listed
+from remedy.watch.schedule import Since
 
-Look = Callable[[], HostFacts]
 Warn = Callable[[str], None]
-NotThere = Callable[[], frozenset[str]]
+Changes = Callable[[], Since]
 CHANGED = "the containers changed"
 
 
@@ -51,11 +48,11 @@ class Done:
 class Holding:
     """Holds what is applied on this host."""
 
-    def __init__(self, settings: Settings, warn: Warn, look: Look | None = None) -> None:
+    def __init__(self, settings: Settings, warn: Warn) -> None:
         import remedy.actions.rules  # noqa: F401  (a dead container's rules go at once: nothing is imported first)
 
         self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
-        self._look = look or partial(Apart(settings).do, "look")
+        self._apart = Apart(settings)
         self._warn = warn
         self._journal = WatchJournal(settings.state_dir)
         context = ActionContext.for_host(settings.socket, settings.state_dir)
@@ -66,36 +63,46 @@ class Holding:
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs
 
-    def look(self) -> HostFacts:
-        """The host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
-        facts = self._look()
-        missing = unread_for_holding(facts)
+    def look(self) -> None:
+        """At the host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
+        missing = self._apart.do("look")
         if missing:
             raise EngineError("the host could not be read in full, and nothing is guessed", why="; ".join(missing[:4]))
-        return facts
 
-    def sync(self, spec: Spec, why: Sequence[str], not_there: NotThere, looked: HostFacts) -> Done:
+    def decide(self, spec: Spec) -> Decided:
+        """What has to be done, by that look and the engine's list of now. For the same thread. Raises RemedyError."""
+        decided: Decided = self._apart.do("decide", spec, self._last)
+        return decided
+
+    def sync(self, decided: Decided, why: Sequence[str], since_asked: Changes, since_look: Changes) -> Done:
         """Bring everything that is applied to the containers of now. Raises RemedyError, OSError.
 
-        not_there: who died or changed since the engine was asked, asked just before anything is written.
+        Who changed since the engine was asked for the decision, and since the look began, is asked just before anything
+        is written.
         """
         applied = self.runs.read()
         if applied.state != "applied":
             return Done(state=applied.state)
-        facts = with_listed(looked, self._list())  # the look may have taken long
-        self.facts = kept_for_quick(facts)
-        wanted = held(spec, facts, applied.actions, self._last)
-        self._last = wanted.known
+        if self.runs.seen != decided.runs:
+            return Done(again=True)
+        wanted, self.facts, self._last = decided.wanted, decided.facts, decided.wanted.known
         self._tell_refusals("tracked as before", wanted.left_tracked)
         self._tell_refusals("the network is not joined", wanted.unjoined)
         self._refused = {*wanted.left_tracked, *wanted.unjoined}
-        absent = not_there()
-        actions = tuple(action for action in _without(wanted.actions, absent) if not self._is_written(action))
+        since = since_asked()
+        rulesets = {ruleset.name: self._settled(ruleset, since) for ruleset in wanted.rulesets}
+        actions = tuple(action for action in _settling(wanted.actions, rulesets) if not self._is_written(action))
         if any(not isinstance(action, ForgetFlows) for action in actions):
-            return self._transaction(applied, actions, facts, why)
-        self._remember_rules([without_containers(ruleset, absent) for ruleset in wanted.rulesets])
+            return self._transaction(applied, actions, decided.present, why)
+        if since_look() == Since():
+            self._remember_rules(wanted.rulesets)
         self._settle()
         return Done()
+
+    def _settled(self, ruleset: Ruleset, since: Since) -> Ruleset:
+        """Who changed meanwhile has the rules that were written for that, or none."""
+        written = self._context.owned_rules.get(ruleset.name)
+        return without_containers(as_written_for(ruleset, written, since.answered), since.gone)
 
     def _is_written(self, action: Action) -> bool:
         """Rules that were written while the host was looked at, and stand."""
@@ -103,28 +110,25 @@ class Holding:
             return False
         return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
 
-    def quick(self, spec: Spec, why: Sequence[str], not_there: NotThere, *, stand: bool = True) -> Done:
+    def quick(self, spec: Spec, why: Sequence[str], changes: Changes, *, stand: bool = True) -> Done:
         """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.
 
         A busy engine answers nothing else in time: whoever inspects a container waits until it is started or stopped.
-        stand: what was written last is on the host. Raises RemedyError, OSError.
+        changes: as for `sync`; stand: what was written last is on the host. Raises RemedyError, OSError.
         """
         applied = self.runs.read()
         if applied.state != "applied" or self.facts is None:
             return Done(state=applied.state)
-        facts = with_listed(self.facts, self._list())
-        absent = not_there()
+        facts = with_listed(self.facts, list_containers(self._settings.socket))
+        since = changes()
         actions: list[Action] = []
         for ruleset in held_rulesets(spec, facts, applied.actions, self._last):
-            wanted = without_containers(ruleset, absent)
+            wanted = without_containers(ruleset, since.gone | since.answered)
             written, backend = self._written(applied, ruleset.name)
             is_due = written is not None if wanted.is_empty else written != wanted or not stand
             if backend is not None and is_due:
                 actions += _write(wanted, written, backend)
         return self._transaction(applied, actions, None, why) if actions else Done()
-
-    def _list(self) -> list[Answer]:
-        return list_containers(self._settings.socket)
 
     def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
         """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""
@@ -179,7 +183,11 @@ class Holding:
                 self._warn(f"{what}: {refusal.what}: {refusal.why}. {refusal.cure}")
 
     def _remember_rules(self, standing: Sequence[Ruleset]) -> None:
-        """Rules that stand without their record (the disk was full when they were written) get it now."""
+        """Rules that stand without their record (the disk was full when they were written) get it now.
+
+        Not while containers change: of who died and came back with the address that it had, the look saw a rule that is
+        gone by now, and a record of it would keep it from being written.
+        """
         owned = self._context.owned_rules
         for ruleset in standing:
             wanted = None if ruleset.is_empty else ruleset
@@ -200,7 +208,7 @@ class Holding:
             self._is_settled = True
 
     def _transaction(
-        self, applied: Applied, actions: Sequence[Action], facts: HostFacts | None, why: Sequence[str]
+        self, applied: Applied, actions: Sequence[Action], present: Present | None, why: Sequence[str]
     ) -> Done:
         with host_lock(self._settings, WATCHER):
             if self.runs.have_changed():
@@ -210,7 +218,7 @@ class Holding:
             identity = self._begin(run.id, why, told)
             try:
                 for action in actions if identity is not None else filter(_needs_no_record, actions):
-                    self._act(applied, action, facts)
+                    self._act(applied, action, present)
             except Exception as error:
                 self._end(identity, str(error) or type(error).__name__)
                 raise
@@ -237,13 +245,13 @@ class Holding:
             with suppress(OSError):
                 self._journal.end(identity, error)
 
-    def _act(self, applied: Applied, action: Action, facts: HostFacts | None) -> None:
+    def _act(self, applied: Applied, action: Action, present: Present | None) -> None:
         executor = executor_for(action, self._context)
         if isinstance(action, WriteRules | RemoveRules):
             self._follow_rules(action, executor)
             return
-        if facts is not None:
-            record_followed(applied.run_of(action).directory, action, executor.undo_data(), facts)
+        if present is not None:
+            record_followed(applied.run_of(action).directory, action, executor.undo_data(), present)
         executor.apply()
 
     def _follow_rules(self, action: WriteRules | RemoveRules, executor: Executor) -> None:
@@ -270,31 +278,6 @@ class Holding:
             wanted = action.ruleset if isinstance(action, WriteRules) else None
             return f"{action.summary}: {_changes(before, wanted)}"
         return action.summary
-
-
-def with_listed(facts: HostFacts, listed: Sequence[Answer]) -> HostFacts:
-    """The facts with the containers of the engine's list, as far as that tells.
-
-    A docker-proxy is evidence of its container's address only where that is what it was at the last look.
-    """
-    known = {container.id: container for container in facts.containers}
-    containers = tuple(
-        sorted((parse_listed(item, known.get(item["Id"])) for item in listed), key=lambda container: container.name)
-    )
-    same = {container.id for container in containers if _is_as_known(container, known.get(container.id))}
-    addresses = {
-        address
-        for address, container in container_by_address(facts.model_copy(update={"containers": containers})).items()
-        if container.id in same
-    }
-    proxies = tuple(proxy for proxy in facts.docker_proxies if proxy.container_address in addresses)
-    return facts.model_copy(update={"containers": containers, "docker_proxies": proxies})
-
-
-def _is_as_known(container: Container, known: Container | None) -> bool:
-    return known is not None and [(e.network_id, e.ipv4, e.ipv6) for e in container.endpoints] == [
-        (e.network_id, e.ipv4, e.ipv6) for e in known.endpoints
-    ]
 
 
 def _write(ruleset: Ruleset, written: Ruleset | None, backend: FirewallBackend) -> Iterator[Action]:
@@ -332,15 +315,16 @@ def _summary(ruleset: Ruleset) -> str:
     return f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
 
 
-def _without(actions: Sequence[Action], gone: frozenset[str]) -> Iterator[Action]:
-    """No rule is written for who is gone already; where none is left, their removal comes next."""
+def _settling(actions: Sequence[Action], rulesets: Mapping[RulesetName, Ruleset]) -> Iterator[Action]:
+    """The actions with the rules that are to stand; where other ones are due meanwhile, that is for the next look."""
     for action in actions:
-        if gone and isinstance(action, WriteRules):
-            ruleset = without_containers(action.ruleset, gone)
-            if not ruleset.is_empty:
-                yield action.model_copy(update={"ruleset": ruleset})
-        else:
+        if not isinstance(action, WriteRules | RemoveRules):
             yield action
+        elif isinstance(action, RemoveRules):
+            if action.ruleset.name not in rulesets or rulesets[action.ruleset.name].is_empty:
+                yield action
+        elif not rulesets[action.ruleset.name].is_empty:
+            yield action.model_copy(update={"ruleset": rulesets[action.ruleset.name]})
 
 
 def _changes(before: Ruleset | None, after: Ruleset | None) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from remedy.facts.model import HostFacts
+from remedy.spec.models import Spec
+from remedy.watch.deciding import Decided
 from remedy.watch.schedule import ContainerChange
 
 
@@ -51,9 +52,11 @@ class ReloadSpec:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The full look at the host is done, or has failed."""
+    """The full look at the host is done, or has failed. asked: when the engine was asked for who is decided about."""
 
-    facts: HostFacts | None = None
+    spec: Spec
+    asked: float = 0.0
+    decided: Decided | None = None
     error: Exception | None = None
 
 

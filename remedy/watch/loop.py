@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from remedy.apply.journal import utc_now
 from remedy.apply.settings import Settings
 from remedy.errors import LockHeldError, RemedyError
-from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.facts.model import FirewallBackend
 from remedy.spec.models import Spec
 from remedy.watch.apart import done_apart
+from remedy.watch.deciding import Decided
 from remedy.watch.engine_events import follow_engine
 from remedy.watch.firewall_events import follow_firewall
 from remedy.watch.holding import Done, Holding
@@ -35,7 +37,7 @@ from remedy.watch.inbox import (
 )
 from remedy.watch.metrics.meter import Meter, Standing
 from remedy.watch.notify import notify
-from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Work
+from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Since, Work
 from remedy.watch.told import Kind, Told
 
 Tell = Callable[[Told], None]
@@ -119,10 +121,10 @@ class Watch:
             except Empty:
                 return
 
-    def _not_there(self) -> frozenset[str]:
-        """Whose rules may not be written, by what has been heard until now."""
+    def _since(self, asked: float) -> Since:
+        """Who changed since the engine was asked, by what has been heard until now."""
         self._heed_all()
-        return self._schedule.not_there
+        return self._schedule.since(asked)
 
     def _heed(self, message: Message) -> None:
         now = self._clock()
@@ -153,7 +155,7 @@ class Watch:
                 self._schedule.now_or_never("remedy.yaml was read again", now)
 
     def _read_spec(self) -> Spec:
-        spec: Spec = done_apart("spec", self._settings, str(self._spec_path))
+        spec: Spec = done_apart("spec", self._settings, self._spec_path)
         return spec
 
     def _load_spec(self) -> None:
@@ -215,8 +217,7 @@ class Watch:
     def _quick(self, names: tuple[str, ...]) -> None:
         began = self._clock()
         why = _each(names, "started")
-        self._schedule.asking()
-        done = self._holding.quick(self._spec, why, self._not_there)
+        done = self._holding.quick(self._spec, why, partial(self._since, began))
         self._schedule.quickened(self._clock())
         if done.actions:
             self._tell_done(done, why, began)
@@ -231,8 +232,7 @@ class Watch:
 
     def _write_again(self) -> None:
         began = self._clock()
-        self._schedule.asking()
-        done = self._holding.quick(self._spec, (RULES_CHANGED,), self._not_there, stand=False)
+        done = self._holding.quick(self._spec, (RULES_CHANGED,), partial(self._since, began), stand=False)
         if done.actions:
             self._tell_done(done, (RULES_CHANGED,), began)
 
@@ -250,24 +250,30 @@ class Watch:
         threading.Thread(target=self._look_around, name="remedy-look", daemon=True).start()
 
     def _look_around(self) -> None:
+        spec = self._spec
         try:
-            self.inbox.put(Looked(facts=self._holding.look()))
+            self._holding.look()
+            asked = self._clock()
+            self.inbox.put(Looked(spec, asked, self._holding.decide(spec)))
         except Exception as error:
-            self.inbox.put(Looked(error=error))
+            self.inbox.put(Looked(spec, error=error))
 
     def _finish_look(self, looked: Looked) -> None:
         self._looked, self._schedule.is_looking = None, False
         reasons = self._looking_for
-        if looked.facts is None:
+        if looked.decided is None:
             self._retry(reasons, str(looked.error) or type(looked.error).__name__)
+        elif looked.spec is not self._spec:
+            self._schedule.full("remedy.yaml was read again", self._clock())
         else:
-            facts = looked.facts
-            self._attempt(reasons, lambda: self._sync(reasons, facts))
+            decided = looked.decided
+            self._attempt(reasons, lambda: self._sync(reasons, decided, looked.asked))
         self._be_ready()
 
-    def _sync(self, reasons: tuple[str, ...], facts: HostFacts) -> None:
-        self._schedule.asking()
-        done = self._holding.sync(self._spec, reasons, self._not_there, facts)
+    def _sync(self, reasons: tuple[str, ...], decided: Decided, asked: float) -> None:
+        done = self._holding.sync(
+            decided, reasons, partial(self._since, asked), partial(self._since, self._looking_since)
+        )
         now = self._clock()
         self._schedule.synced(now, now - self._looking_since)
         self._meter.standing(self._standing())

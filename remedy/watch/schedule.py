@@ -28,7 +28,8 @@ class Timing:
     two syncs, as long as the last one took. look_wait, look_rest: from a change of the firewall to the look at our own
     rules, and between two looks. periodic: between full checks, whatever happens. tick: how often the loop wakes up by
     itself; later by `suspended` than that, it was stopped meanwhile.
-    retry: after a sync that failed, doubled up to longest_retry.
+    retry: after a sync that failed, doubled up to longest_retry. remembered: how long it is known who changed; longer
+    than any answer takes.
     """
 
     quiet: float = 0.2
@@ -46,6 +47,7 @@ class Timing:
     suspended: float = 5.0
     retry: float = 1.0
     longest_retry: float = 30.0
+    remembered: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,16 @@ class Work:
         return bool(self.gone or self.started or self.reasons or self.look)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Who changed since the engine was asked for its list. gone: whose rules may not stand, by what is known now;
+    answered: the others, whose rules were brought up to date meanwhile.
+    """
+
+    gone: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
+
+
 class Schedule:
     """Collects what happens, says when something is due, and hands it out."""
 
@@ -74,7 +86,7 @@ class Schedule:
         self._last = now  # the newest
         self._gone: dict[str, None] = {}
         self._absent: dict[str, tuple[float, ContainerChange]] = {}  # ended and not started since; believed until then
-        self._unsure: set[str] = set()  # changed since the engine was asked for its list
+        self._changed: dict[str, float] = {}  # when, of who changed lately
         self._drop_at: float | None = None
         self._started: dict[str, None] = {}
         self._quick_at: float | None = None
@@ -89,7 +101,7 @@ class Schedule:
 
     def container(self, name: str, change: ContainerChange, now: float) -> None:
         """A container changed."""
-        self._unsure.add(name)
+        self._changed[name] = now
         if change in ("died", "was killed"):
             self._absent[name] = (now + self.timing.absent, change)
             self._gone[name] = None
@@ -135,6 +147,9 @@ class Schedule:
             _, change = self._absent.pop(name)
             if change == "was killed":
                 self.full(f"{name} was killed and did not die", now)
+        self._changed = {
+            name: moment for name, moment in self._changed.items() if now - moment < self.timing.remembered
+        }
         self._ticked = now
 
     def resubscribed(self, reason: str, now: float) -> None:
@@ -142,18 +157,15 @@ class Schedule:
         self._absent.clear()
         self.now_or_never(reason, now)
 
-    def asking(self) -> None:
-        """The engine is asked for its list now: who changes from here on may stand in it as before."""
-        self._unsure.clear()
-
-    @property
-    def not_there(self) -> frozenset[str]:
-        """Whose rules may not be written: who died, is about to, or is perhaps not where the list says.
+    def since(self, asked: float) -> Since:
+        """Who does not stand in the engine's list as it was asked for then.
 
         The list may show as running who has died already: 20.10 tells of it first (seen: 0.7 s on a busy machine). Who
         started since comes next.
         """
-        return frozenset({*self._gone, *self._absent, *self._unsure})
+        changed = {name for name, moment in self._changed.items() if moment >= asked}
+        gone = {*self._gone, *self._absent, *(name for name in self._started if name in changed)}
+        return Since(frozenset(gone), frozenset(changed - gone))
 
     def next_due(self) -> float:
         """When `take` has something, at the latest the next tick."""

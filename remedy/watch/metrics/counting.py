@@ -28,7 +28,7 @@ def _count_on(meter: Meter, settings: Settings, spec_path: Path) -> None:
         time.sleep(SETTLED_SECONDS)
         meter.stale.clear()
         try:
-            meter.count(done_apart("count", settings, str(spec_path)))
+            meter.count(done_apart("count", settings, spec_path))
         except (RemedyError, OSError):
             meter.not_counted()
         time.sleep(LEAST_SECONDS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remedy.apply.followed import read_followed, record_followed
+from remedy.apply.followed import Present, read_followed, record_followed
 from remedy.apply.foreign import foreign_changes
 from remedy.apply.runs import Run
 from remedy.apply.undo import to_undo
@@ -43,8 +43,8 @@ def test_a_bridge_that_came_later_is_undone_with_those_of_the_plan(
     journalled: Journalled, plan: Plan, facts: HostFacts
 ) -> None:
     run = journalled(*APPLIED)
-    record_followed(run.directory, mode(plan, "veth9", "br-new"), {}, facts)
-    record_followed(run.directory, sysctl("br-new"), {}, facts)
+    record_followed(run.directory, mode(plan, "veth9", "br-new"), {}, Present.of(facts))
+    record_followed(run.directory, sysctl("br-new"), {}, Present.of(facts))
     undone = [action for action, _ in run.to_undo()]
     # What the plan had no need of is undone last: rules may rest on it.
     assert [action.id for action in undone] == ["hairpin_rules", "hairpin_mode", "route_localnet"]
@@ -56,9 +56,9 @@ def test_a_bridge_that_came_later_is_undone_with_those_of_the_plan(
 
 def test_the_value_from_before_is_the_first_one(journalled: Journalled, facts: HostFacts) -> None:
     run = journalled(*APPLIED)
-    record_followed(run.directory, sysctl("br-a"), {}, facts)
+    record_followed(run.directory, sysctl("br-a"), {}, Present.of(facts))
     later = sysctl("br-a").model_copy(update={"previous": {"net.ipv4.conf.br-a.route_localnet": "7"}})
-    record_followed(run.directory, later, {}, facts)
+    record_followed(run.directory, later, {}, Present.of(facts))
     [item] = read_followed(run.directory).actions
     assert item.action.previous == {"net.ipv4.conf.br-a.route_localnet": "0"}
 
@@ -74,7 +74,10 @@ def test_a_container_made_again_and_again_is_remembered_once(journalled: Journal
     alive = facts.containers[0]
     for identity in ("old", "older", alive.id):
         record_followed(
-            run.directory, connect((alive.name, identity)), {"present": [], "files": {identity: {"/f": "eA=="}}}, facts
+            run.directory,
+            connect((alive.name, identity)),
+            {"present": [], "files": {identity: {"/f": "eA=="}}},
+            Present.of(facts),
         )
     [(action, undo)] = [(a, u) for a, u in run.to_undo() if isinstance(a, ConnectNetwork)]
     assert [member.container_id for member in action.members] == [alive.id]
@@ -83,8 +86,8 @@ def test_a_container_made_again_and_again_is_remembered_once(journalled: Journal
 
 def test_what_is_reverted_is_not_undone_again(journalled: Journalled, plan: Plan, facts: HostFacts) -> None:
     run = journalled(*APPLIED, "rollback-started", ("reverted", "hairpin_mode"), ("reverted", "route_localnet"))
-    record_followed(run.directory, mode(plan, "veth9", "br-new"), {}, facts)
-    record_followed(run.directory, sysctl("br-new"), {}, facts)
+    record_followed(run.directory, mode(plan, "veth9", "br-new"), {}, Present.of(facts))
+    record_followed(run.directory, sysctl("br-new"), {}, Present.of(facts))
     assert [action.id for action, _ in run.to_undo()] == ["hairpin_rules"]
 
 

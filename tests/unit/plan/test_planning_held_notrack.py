@@ -20,7 +20,7 @@ from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
 from remedy.plan.notrack.following import remembered
 from remedy.plan.notrack.pairs import in_order
 from remedy.spec.models import Spec
-from remedy.watch.kept import kept_for_quick, kept_for_sync
+from remedy.watch.quick_facts import kept_for_quick
 
 NETWORK = "remedy-lb"
 REMEDIES = {"user_network": NETWORK, "notrack": True}
@@ -33,10 +33,8 @@ def spec(**remedies: object) -> Spec:
 def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset | None = None) -> Held:
     """By all facts; and the watcher comes to the same by what it keeps of them."""
     found = held_by(spec, facts, applied, last)
-    kept = kept_for_sync(facts)
-    assert held_by(spec, kept, applied, last) == found
     by_name = held_rulesets(spec, facts, applied, last)
-    assert held_rulesets(spec, kept_for_quick(kept), applied, last) == by_name
+    assert held_rulesets(spec, kept_for_quick(facts), applied, last) == by_name
     return found
 
 

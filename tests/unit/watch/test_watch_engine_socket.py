@@ -17,7 +17,7 @@ from remedy.paths.published import published_ports
 from remedy.spec.load import load_spec
 from remedy.watch.apart import Apart, done_apart
 from remedy.watch.engine_socket import events, list_containers
-from remedy.watch.kept import kept_for_quick, kept_for_sync
+from remedy.watch.quick_facts import kept_for_quick
 
 FACTS = Path(__file__).parents[1] / "plan" / "data" / "facts-operator-28.5.json.gz"
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -93,10 +93,10 @@ def test_an_errand_hands_over_what_it_found(tmp_path: Path) -> None:
     path = tmp_path / "remedy.yaml"
     path.write_text("version: 1\nload_balancer: lb\nbackends:\n  - {containers: [a], port: 80}\n")
     settings = Settings(tmp_path, "unix:///nonexistent.sock")
-    assert done_apart("spec", settings, str(path)) == load_spec(path)
+    assert done_apart("spec", settings, path) == load_spec(path)
     path.write_text("version: 1\nnonsense: 1\n")
     with pytest.raises(RemedyError, match="nonsense") as caught:
-        done_apart("spec", settings, str(path))
+        done_apart("spec", settings, path)
     with pytest.raises(RemedyError) as direct:
         load_spec(path)
     assert str(caught.value) == str(direct.value)
@@ -106,20 +106,20 @@ def test_a_process_does_one_errand_after_the_other_and_goes_when_nothing_comes(t
     path = tmp_path / "remedy.yaml"
     path.write_text("version: 1\n")
     apart = Apart(Settings(tmp_path, "unix:///nonexistent.sock"), stays=0.5)
-    apart.do("spec", str(path))
+    apart.do("spec", path)
     first = apart._process
     assert first is not None
     with pytest.raises(RemedyError, match="does not answer"):
         apart.do("look")
     assert apart._process is first
     assert first.wait(10) is not None
-    assert apart.do("spec", str(path)) == load_spec(path)
+    assert apart.do("spec", path) == load_spec(path)
     second = apart._process
     assert second is not None
     second.kill()
     with pytest.raises(EngineError, match="gave no answer"):
-        apart.do("spec", str(path))
-    assert apart.do("spec", str(path)) == load_spec(path)
+        apart.do("spec", path)
+    assert apart.do("spec", path) == load_spec(path)
     apart.close()
 
 
@@ -131,7 +131,6 @@ def test_an_errand_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_is_kept_tells_the_same_ports() -> None:
     facts = HostFacts.model_validate_json(gzip.decompress(FACTS.read_bytes()))
-    kept = kept_for_sync(facts)
+    kept = kept_for_quick(facts)
     assert published_ports(kept) == published_ports(facts)
-    assert published_ports(kept_for_quick(kept)) == published_ports(facts)
     assert not any(space.connections for space in kept.namespaces)

@@ -18,8 +18,8 @@ from remedy.paths.published import published_ports
 from remedy.plan.redirects import hairpin_ruleset
 from remedy.spec.models import HairpinOptions
 from remedy.watch import unit
-from remedy.watch.holding import with_listed
 from remedy.watch.notify import notify
+from remedy.watch.quick_facts import with_listed
 from remedy.watch.told import Told
 from remedy.watch.unit import unit_text
 

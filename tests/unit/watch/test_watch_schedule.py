@@ -8,9 +8,10 @@ import pytest
 
 from remedy.watch.engine_events import message_of
 from remedy.watch.inbox import ContainerSeen, NetworkSeen
-from remedy.watch.schedule import MOST_REASONS, Schedule, Timing, Work
+from remedy.watch.schedule import MOST_REASONS, Schedule, Since, Timing, Work
 
 TIMING = Timing()
+GONE = Since(gone=frozenset({"web"}))
 
 
 def works(schedule: Schedule, until: float) -> list[tuple[float, object]]:
@@ -55,28 +56,24 @@ def test_a_container_that_died_loses_its_rules_before_anything_is_read() -> None
 def test_a_killed_container_loses_its_rules_before_it_has_died_and_gets_none_until_it_starts_again() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "was killed", 10.0)
-    schedule.asking()
     [(moment, work)] = works(schedule, 10.1)
     assert moment == pytest.approx(10.0 + TIMING.drop_wait)
     assert work == Work(gone=("web",))
-    assert schedule.not_there == {"web"}
+    assert schedule.since(10.1) == GONE
     schedule.container("web", "died", 10.2)
     schedule.container("web", "started", 10.4)
-    schedule.asking()
-    assert schedule.not_there == frozenset()
+    assert schedule.since(10.5) == Since()
 
 
 def test_one_that_died_gets_no_rule_until_it_starts_again_whatever_the_engine_lists() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "died", 10.0)
     assert works(schedule, 10.1)
-    schedule.asking()
-    assert schedule.not_there == {"web"}
+    assert schedule.since(10.2) == GONE
     schedule.container("web", "was removed", 10.5)
-    schedule.asking()
-    assert schedule.not_there == {"web"}
+    assert schedule.since(10.6) == GONE
     schedule.resubscribed("the engine's events are followed", 11.0)  # a start may have been lost
-    assert schedule.not_there == frozenset()
+    assert schedule.since(11.0) == Since()
 
 
 def test_one_that_was_killed_and_does_not_die_is_looked_at() -> None:
@@ -84,19 +81,28 @@ def test_one_that_was_killed_and_does_not_die_is_looked_at() -> None:
     schedule.container("web", "was killed", 10.0)
     found = works(schedule, 10.0 + TIMING.absent + 2 * TIMING.tick)
     assert [work.reasons for _, work in found if work.reasons] == [("web was killed and did not die",)]
-    assert schedule.not_there <= {"web"}  # it is one that changed; not one that dies
-    schedule.asking()
-    assert schedule.not_there == frozenset()
+    assert schedule.since(10.1) == Since()
+    assert schedule.since(10.0) == Since(answered=frozenset({"web"}))  # it is one that changed; not one that dies
 
 
 def test_who_changes_while_the_engine_is_asked_gets_no_rule_by_that_answer() -> None:
     schedule = Schedule(0.0)
     schedule.container("web", "started", 10.0)
-    schedule.asking()
-    assert schedule.not_there == frozenset()
+    assert schedule.since(10.05) == Since()
     schedule.container("web", "died", 10.1)
     schedule.container("web", "started", 10.2)
-    assert schedule.not_there == {"web"}
+    assert schedule.since(10.05) == GONE, "what is written for it is from before its end"
+    assert works(schedule, 10.25)[0][1].started == ("web",)
+    assert schedule.since(10.05) == Since(answered=frozenset({"web"}))
+
+
+def test_who_changed_is_forgotten_once_no_answer_can_be_from_before() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "was renamed", 10.0)
+    schedule.tick(10.0 + TIMING.remembered - 1)
+    assert schedule.since(0.0).answered == {"web"}
+    schedule.tick(10.0 + TIMING.remembered)
+    assert schedule.since(0.0) == Since()
 
 
 def test_one_that_is_back_already_is_asked_for_before_its_rules_go() -> None:
