@@ -259,7 +259,7 @@ class _Passage:
                 verdict, packet = self._chain(chains[name], chains, packet) if name in chains else (None, packet)
                 return (Return() if verdict is None and is_goto else verdict), packet
             case VerdictMap():
-                found = _element_of(statement, packet, self._host)
+                found = _found(statement, packet, self._host)
                 return (None, packet) if found is None else self._statement(rule, found, chains, packet)
             case When(matches, statements):
                 nested = Rule(matches, statements, rule.text, f"{rule.place} (its last part)")
@@ -314,24 +314,17 @@ def _marked(packet: Packet, statement: SetMark | CopyMark) -> Packet:
             return packet._replace(mark=(packet.mark & ~mask) | (packet.ct_mark & mask))
 
 
-def _element_of(statement: VerdictMap, packet: Packet, host: Surroundings) -> Statement | None:
-    key = [READ[field](packet, host) for field in statement.fields]
-    for element, verdict in statement.elements:
-        if all(part is not None and part in values for part, values in zip(key, element, strict=True)):
-            return verdict
-    return None
+def _found(statement: VerdictMap, packet: Packet, host: Surroundings) -> Statement | None:
+    return statement.lookup.find([READ[field](packet, host) for field in statement.fields])
 
 
 def _translation(statement: Statement, packet: Packet, host: Surroundings) -> Translation | None:
     match statement:
         case Dnat(address, port):
             return Translation("dnat", address, port)
-        case MappedDnat(fields, elements):
-            key = [READ[field](packet, host) for field in fields]
-            for element, to in elements:
-                if all(part is not None and part in values for part, values in zip(key, element, strict=True)):
-                    return Translation("dnat", to.address, to.port)
-            return None
+        case MappedDnat(fields, lookup=lookup):
+            to = lookup.find([READ[field](packet, host) for field in fields])
+            return None if to is None else Translation("dnat", to.address, to.port)
         case Snat(address):
             return Translation("snat", address)
         case Masquerade():

@@ -25,7 +25,6 @@ from remedy.netfilter.matches import (
     StateMatch,
     TcpFlagsMatch,
     UnknownMatch,
-    Values,
 )
 from remedy.netfilter.packet import Family
 from remedy.netfilter.rules import (
@@ -50,6 +49,7 @@ from remedy.netfilter.rules import (
     Statement,
     UnknownStatement,
 )
+from remedy.netfilter.values import Values
 
 Sets = Mapping[str, IpSet]
 

@@ -22,8 +22,6 @@ from remedy.netfilter.matches import (
     StateMatch,
     TcpFlagsMatch,
     UnknownMatch,
-    Value,
-    Values,
 )
 from remedy.netfilter.nft_words import item_words, rule_words
 from remedy.netfilter.packet import Family
@@ -52,6 +50,7 @@ from remedy.netfilter.rules import (
     VerdictMap,
     When,
 )
+from remedy.netfilter.values import Value, Values
 
 Json = Any
 _FAMILIES: dict[str, tuple[Family, ...]] = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}

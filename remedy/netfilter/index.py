@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import merge
 
-from remedy.netfilter.matches import READ, Field, FieldMatch, Match, Surroundings, Value
+from remedy.netfilter.matches import READ, Field, FieldMatch, Match, Surroundings
 from remedy.netfilter.packet import Packet
 from remedy.netfilter.rules import Chain, Rule
+from remedy.netfilter.values import Value
 
 # The earlier, the fewer rules share a value.
 _FIELDS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from remedy.facts.model import IpSet as SavedSet
-from remedy.netfilter.matches import Values
+from remedy.netfilter.values import Values
 
 _PARTS = frozenset({"ip", "net", "port"})
 

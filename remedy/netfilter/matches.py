@@ -6,16 +6,15 @@ packet with a set of values, whatever wrote the rule.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from remedy.facts.model import Address
 from remedy.netfilter.packet import Packet
+from remedy.netfilter.values import Lookup, Value, Values
 
-Value = int | str
 Truth = bool | None
 
 
@@ -96,47 +95,6 @@ READ: dict[Field, Read] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
-    """A set of values: exact ones, and ranges of numbers (both ends included), disjoint and in order.
-
-    prefixes: interface names that end in a wildcard, without it.
-    """
-
-    exact: frozenset[Value] = frozenset()
-    ranges: tuple[tuple[int, int], ...] = ()
-    prefixes: tuple[str, ...] = ()
-
-    def __contains__(self, value: Value) -> bool:
-        if value in self.exact:
-            return True
-        if self.ranges and isinstance(value, int):
-            at = bisect_right(self.ranges, (value, 1 << 130)) - 1
-            return at >= 0 and self.ranges[at][0] <= value <= self.ranges[at][1]
-        return bool(self.prefixes) and isinstance(value, str) and value.startswith(self.prefixes)
-
-    @classmethod
-    def of(cls, *values: Value) -> Values:
-        """Exact values."""
-        return cls(frozenset(values))
-
-    @classmethod
-    def within(cls, ranges: list[tuple[int, int]]) -> Values:
-        """Numbers in any of the ranges; those of one number become exact."""
-        exact = frozenset(low for low, high in ranges if low == high)
-        return cls(exact, _merged([(low, high) for low, high in ranges if low < high]))
-
-
-def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
 class Match(Protocol):
     """One condition of a rule."""
 
@@ -199,17 +157,17 @@ class SetMatch:
     fields: tuple[Field, ...]
     elements: tuple[tuple[Values, ...], ...] | None
     negated: bool = False
+    _lookup: Lookup[bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_lookup", Lookup((element, True) for element in self.elements or ()))
 
     def matches(self, packet: Packet, host: Surroundings) -> Truth:
         """None for a set whose content was not read."""
         if self.elements is None:
             return None
         key = [READ[field](packet, host) for field in self.fields]
-        found = any(
-            all(part is not None and part in values for part, values in zip(key, element, strict=True))
-            for element in self.elements
-        )
-        return found is not self.negated
+        return (self._lookup.find(key) is True) is not self.negated
 
 
 @dataclass(frozen=True, slots=True)

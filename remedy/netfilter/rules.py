@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Literal
 
 from remedy.facts.model import Address
-from remedy.netfilter.matches import Field, Match, Values
+from remedy.netfilter.matches import Field, Match
 from remedy.netfilter.packet import Family
+from remedy.netfilter.values import Lookup, Values
 
 
 class Hook(StrEnum):
@@ -69,6 +70,10 @@ class MappedDnat:
 
     fields: tuple[Field, ...]
     elements: tuple[tuple[tuple[Values, ...], Dnat], ...]
+    lookup: Lookup[Dnat] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lookup", Lookup(self.elements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,10 @@ class VerdictMap:
 
     fields: tuple[Field, ...]
     elements: tuple[tuple[tuple[Values, ...], Statement], ...]
+    lookup: Lookup[Statement] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lookup", Lookup(self.elements))
 
 
 @dataclass(frozen=True, slots=True)

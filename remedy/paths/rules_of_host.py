@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import HostFacts, IpSet, IptablesTables
 from remedy.netfilter.from_iptables import tables_from_iptables
 from remedy.netfilter.from_nft import table_from_nft
 from remedy.netfilter.ipset import known_sets
@@ -27,12 +28,17 @@ def rule_tables(facts: HostFacts) -> tuple[RuleTable, ...]:
 
 
 def _iptables_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:
-    sets = known_sets(facts.firewall.ipsets)
     for tables in facts.firewall.tables:
         family = "ip" if tables.family == 4 else "ip6"
-        for table in tables_from_iptables(tables.text, tables.family, tables.variant, sets):
+        for table in _read(tables, facts.firewall.ipsets):
             own_name = table.name.rpartition(" ")[2]
             yield (f"{family} {own_name}" if tables.variant == "nft" else "legacy"), table
+
+
+@lru_cache(maxsize=4)
+def _read(tables: IptablesTables, ipsets: tuple[IpSet, ...]) -> tuple[RuleTable, ...]:
+    """Once for the host as it is and as it would be: where remedy writes with nft, these are the same."""
+    return tables_from_iptables(tables.text, tables.family, tables.variant, known_sets(ipsets))
 
 
 def _nft_tables(facts: HostFacts) -> Iterator[tuple[str, RuleTable]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remedy.errors import SpecError
@@ -41,6 +42,9 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
     seen: dict[tuple[str, int, str], int] = {}
     backends: list[BackendContainer] = []
     chosen: list[PublishedPort] = []
+    published: dict[tuple[str, int, str], list[PublishedPort]] = {}
+    for port in ports:
+        published.setdefault((port.container.id, port.to_port, port.protocol), []).append(port)
     for index, backend in enumerate(spec.backends):
         for container in _containers_of(backend, index, facts):
             key = (container.id, backend.port, backend.protocol)
@@ -53,21 +57,16 @@ def select(spec: Spec, facts: HostFacts, ports: tuple[PublishedPort, ...]) -> Se
                 )
             seen[key] = index
             backends.append(BackendContainer(container, backend.port, backend.protocol))
-            chosen += [
-                port
-                for port in ports
-                if port.container.id == container.id
-                and port.to_port == backend.port
-                and port.protocol == backend.protocol
-            ]
+            chosen += published.get(key, ())
     return Selected(balancer, unit, tuple(backends), tuple(chosen))
 
 
 def _check_probes(spec: Spec, facts: HostFacts) -> None:
     # A misspelt probe would fail before and after alike, and nobody would miss what it was to watch.
+    known = _names(facts)
     for index, probe in enumerate(spec.probes):
         if probe.from_ not in (HOST, EXTERNAL):
-            _by_name(probe.from_, f"probes[{index}].from", facts)
+            _named(probe.from_, known, f"probes[{index}].from", facts)
 
 
 def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str | None]:
@@ -81,7 +80,7 @@ def _load_balancer(spec: Spec, facts: HostFacts) -> tuple[Container | None, str 
         if not matching:
             raise _nothing(f"service {wanted.service} of project {wanted.project}", "load_balancer", facts)
         return matching[0], None
-    return _by_name(wanted, "load_balancer", facts), None
+    return _named(wanted, _names(facts), "load_balancer", facts), None
 
 
 def only_present(spec: Spec, facts: HostFacts) -> Spec:
@@ -106,7 +105,7 @@ def _has_load_balancer(spec: Spec, facts: HostFacts) -> bool:
 def _only_present(backend: Backend, facts: HostFacts) -> Backend | None:
     if backend.containers is None:
         return backend if _matching(backend, facts) else None
-    known = {container.name for container in facts.containers}
+    known = _names(facts)
     present = tuple(name for name in backend.containers if name in known)
     return backend.model_copy(update={"containers": present}) if present else None
 
@@ -122,8 +121,10 @@ def _matching(backend: Backend, facts: HostFacts) -> tuple[Container, ...]:
 def _containers_of(backend: Backend, index: int, facts: HostFacts) -> tuple[Container, ...]:
     where = f"backends[{index}]"
     if backend.containers is not None:
+        known = _names(facts)
         return tuple(
-            _by_name(name, f"{where}.containers[{number}]", facts) for number, name in enumerate(backend.containers)
+            _named(name, known, f"{where}.containers[{number}]", facts)
+            for number, name in enumerate(backend.containers)
         )
     found = _matching(backend, facts)
     if backend.project is not None and backend.service is not None:
@@ -143,11 +144,14 @@ def _of_service(project: str, service: str, facts: HostFacts) -> tuple[Container
     )
 
 
-def _by_name(name: str, where: str, facts: HostFacts) -> Container:
-    for container in facts.containers:
-        if container.name == name:
-            return container
-    raise _nothing(f"{name!r}", where, facts, name)
+def _names(facts: HostFacts) -> dict[str, Container]:
+    return {container.name: container for container in facts.containers}
+
+
+def _named(name: str, known: Mapping[str, Container], where: str, facts: HostFacts) -> Container:
+    if name not in known:
+        raise _nothing(f"{name!r}", where, facts, name)
+    return known[name]
 
 
 def _nothing(described: str, where: str, facts: HostFacts, name: str | None = None) -> SpecError:

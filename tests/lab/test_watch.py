@@ -381,7 +381,7 @@ def test_rollback_waits_for_the_watcher_which_holds_nothing_while_nothing_is_app
     finally:
         flapping.kill()
         flapping.wait()
-    assert "nothing is applied on this host" in watched.log()
+    watched.wait(lambda: "nothing is applied on this host" in watched.log(), 10)
     watched.wait(lambda: watched.docker("inspect", "-f", "{{.State.Running}}", "dev1-api-1") == "true", 10)
     watched.operator.remedy("apply", "--yes", check=True)
     watched.docker("restart", "-t", "0", "dev1-api-1")
