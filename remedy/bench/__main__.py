@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -131,12 +130,13 @@ def recreations(
     firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default 28.5 nft and 20.10 legacy")] = None,
     recreations: Annotated[int, typer.Option("--count", help="how many containers are made again")] = 200,
     seed: Annotated[int, typer.Option(help="decides who is made again, and who takes whose address")] = 1,
+    notrack: Annotated[bool, typer.Option("--notrack", help="on a network of haproxy's, and untracked there")] = False,
     json: Json = None,
     nice: Nice = 0,
 ) -> None:
     """Print who answers while containers are made again under load; exit status 2 when it was somebody else."""
     from remedy.bench.output import busy_lines, print_table, say, write_json
-    from remedy.bench.recreations import measure_recreations
+    from remedy.bench.recreations import HAIRPIN, WITH_NOTRACK, measure_recreations
     from remedy.bench.recreations_table import loss_lines, recreations_table, recreations_verdict
 
     busy = busy_lines()
@@ -145,7 +145,13 @@ def recreations(
     for one, variant in hosts:
         results.append(
             measure_recreations(
-                one, variant, name=f"bench-{os.getpid()}", recreations=recreations, seed=seed, say=say, priority=nice
+                one,
+                variant,
+                recreations=recreations,
+                seed=seed,
+                say=say,
+                remedies=WITH_NOTRACK if notrack else HAIRPIN,
+                priority=nice,
             )
         )
         if json is not None:

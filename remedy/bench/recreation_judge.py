@@ -46,14 +46,23 @@ class Loss(Frozen):
     incident: Incident
 
 
+class Unserved(Frozen):
+    """A container whose port did not lead to it in all of its life. started: Unix time of its start event."""
+
+    name: str
+    address: str
+    started: float
+    lived_seconds: float | None
+
+
 class Judged(Frozen):
-    """right_ms: from each start event to rules that lead to that container, sorted; never_right: starts after which
-    they did not. mistaken_ms: how long, in sum, a rule led to the address of a running container of somebody else's.
+    """right_ms: from each start event to rules that lead to that container, sorted; unserved: to whom they never
+    did. mistaken_ms: how long, in sum, a rule led to the address of a running container of somebody else's.
     """
 
     recreations: int
     right_ms: tuple[float, ...]
-    never_right: int
+    unserved: tuple[Unserved, ...]
     mistaken_ms: float
     requests: int
     wrong: tuple[Loss, ...]
@@ -79,7 +88,7 @@ class Judged(Frozen):
     @property
     def keeps_promise(self) -> bool:
         """Nobody answered in another's place, nothing lost to a container that was there, right within a second."""
-        in_time = self.never_right == 0 and self.right_worst_ms <= PROMISED_SECONDS * 1000
+        in_time = not self.unserved and self.right_worst_ms <= PROMISED_SECONDS * 1000
         return in_time and not self.wrong and not self.lost_while_up
 
 
@@ -94,7 +103,15 @@ def judge(spells: Sequence[Spell], seen: Sequence[RulesSeen], load: LoadResult, 
     return Judged(
         recreations=len(again),
         right_ms=tuple(sorted(round(each * 1000, 1) for each in times if each is not None)),
-        never_right=len(unserved),
+        unserved=tuple(
+            Unserved(
+                name=spell.name,
+                address=spell.address,
+                started=spell.started,
+                lived_seconds=None if spell.died is None else round(spell.died - spell.started, 3),
+            )
+            for spell in unserved
+        ),
         mistaken_ms=round(sum(_mistaken(spells, seen)) * 1000, 1),
         requests=sum(vantage.connections + vantage.keep_alive_requests for vantage in load.vantages),
         wrong=tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -46,8 +47,9 @@ load_balancer: dev1-haproxy-1
 backends:
   - {{containers: [{names}], port: 8080}}
 remedies:
-  hairpin: true
 """
+HAIRPIN = ("hairpin: true",)
+WITH_NOTRACK = (*HAIRPIN, "user_network: remedy-lb", "notrack: true")
 
 
 class RecreationsResult(Frozen):
@@ -55,6 +57,7 @@ class RecreationsResult(Frozen):
 
     engine: str
     firewall: str
+    remedies: tuple[str, ...]
     seed: int
     seconds: float
     judged: Judged
@@ -67,19 +70,28 @@ class RecreationsResult(Frozen):
 
 
 def measure_recreations(
-    engine: str, firewall: str, *, name: str, recreations: int, seed: int, say: Say, priority: int = 0
+    engine: str,
+    firewall: str,
+    *,
+    recreations: int,
+    seed: int,
+    say: Say,
+    remedies: Sequence[str] = HAIRPIN,
+    priority: int = 0,
 ) -> RecreationsResult:
     """Start a host, make containers again under load, take it down. Raises LabError, CommandError."""
-    with case_host(Case(engine, firewall, BACKENDS + 1), name) as host, favoured(host, priority):
-        return recreate_under_load(host, recreations=recreations, seed=seed, say=say)
+    with case_host(Case(engine, firewall, BACKENDS + 1), f"bench-{os.getpid()}") as host, favoured(host, priority):
+        return recreate_under_load(host, recreations=recreations, seed=seed, say=say, remedies=remedies)
 
 
-def recreate_under_load(host: Host, *, recreations: int, seed: int, say: Say) -> RecreationsResult:
+def recreate_under_load(
+    host: Host, *, recreations: int, seed: int, say: Say, remedies: Sequence[str] = HAIRPIN
+) -> RecreationsResult:
     """The same on a host of the topology `operator` that has BACKENDS backends."""
     names = tuple(f"dev1-api-{number}" for number in range(1, BACKENDS + 1))
     vantages = _vantages(host, names)
     wait_until_served(vantages)
-    host.write_file(SPEC, _SPEC.format(names=", ".join(names)))
+    host.write_file(SPEC, _SPEC.format(names=", ".join(names)) + "".join(f"  {one}\n" for one in remedies))
     run_remedy(host, "-c", SPEC, "watch", "--install")
     run_remedy(host, "-c", SPEC, "apply", "--yes")
     say(f"{host.engine} {host.firewall}: {recreations} recreations, seed {seed}")
@@ -102,6 +114,7 @@ def recreate_under_load(host: Host, *, recreations: int, seed: int, say: Say) ->
     return RecreationsResult(
         engine=host.engine,
         firewall=host.firewall,
+        remedies=tuple(one.partition(":")[0] for one in remedies),
         seed=seed,
         seconds=round(seconds, 1),
         judged=judged,

@@ -17,7 +17,7 @@ MOST_LOSSES = 10
 def recreations_table(results: Sequence[RecreationsResult]) -> Table:
     """One row a host. What breaks the promise is red."""
     table = Table(title="Containers made again under load, with the watcher at work", title_justify="left")
-    for name in ("engine", "firewall", "made again"):
+    for name in ("engine", "firewall", "remedies", "made again"):
         table.add_column(name, no_wrap=True)
     for name in (
         "rules right: median ms",
@@ -33,11 +33,12 @@ def recreations_table(results: Sequence[RecreationsResult]) -> Table:
         table.add_column(name, justify="right")
     for result in results:
         judged = result.judged
-        late = judged.never_right > 0 or judged.right_worst_ms > PROMISED_SECONDS * 1000
-        worst = f"{judged.never_right} never" if judged.never_right else f"{judged.right_worst_ms:.0f}"
+        late = bool(judged.unserved) or judged.right_worst_ms > PROMISED_SECONDS * 1000
+        worst = f"{len(judged.unserved)} never" if judged.unserved else f"{judged.right_worst_ms:.0f}"
         table.add_row(
             result.engine,
             result.firewall,
+            ", ".join(result.remedies),
             f"{judged.recreations} in {result.seconds:.0f} s",
             f"{judged.right_median_ms:.0f}",
             f"{judged.right_p95_ms:.0f}",
@@ -54,6 +55,19 @@ def recreations_table(results: Sequence[RecreationsResult]) -> Table:
 
 def loss_lines(results: Sequence[RecreationsResult]) -> list[str]:
     """What should not have been, the first few of each kind, to be laid beside the watcher's journal."""
+    return [*_unserved_lines(results), *_loss_lines(results)]
+
+
+def _unserved_lines(results: Sequence[RecreationsResult]) -> list[str]:
+    return [
+        f"{result.engine} {result.firewall}, {one.name} at {one.address}: started at {_clock(one.started)}, "
+        f"lived {'until the end' if one.lived_seconds is None else f'{one.lived_seconds:.1f} s'}, never led to"
+        for result in results
+        for one in result.judged.unserved[:MOST_LOSSES]
+    ]
+
+
+def _loss_lines(results: Sequence[RecreationsResult]) -> list[str]:
     return [
         line
         for result in results
@@ -74,9 +88,13 @@ def recreations_verdict(results: Sequence[RecreationsResult]) -> str:
 def _told(loss: Loss) -> str:
     one = loss.incident
     return (
-        f"{loss.who}: {one.kind} at {datetime.fromtimestamp(one.at, UTC):%H:%M:%S.%f}, {one.milliseconds} ms, "
+        f"{loss.who}: {one.kind} at {_clock(one.at)}, {one.milliseconds} ms, "
         f"{one.retransmits} segments sent again, {one.detail}"
     )
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"
 
 
 def _marked(text: str, broken: bool) -> Text:

@@ -82,16 +82,17 @@ def test_rules_that_were_there_before_the_event_took_no_time() -> None:
 
 
 def test_rules_that_never_came_break_the_promise_if_there_was_time_for_them() -> None:
-    assert judged(seen=SEEN[:2]).never_right == 1
+    [unserved] = judged(seen=SEEN[:2]).unserved
+    assert (unserved.name, unserved.address) == ("api-1", "172.17.0.4")
     assert not judged(seen=SEEN[:2]).keeps_promise
     short = Spell("api-1", 5001, "172.17.0.4", 100.0, 102.0, 102.3, died=102.5)
-    assert judged(seen=SEEN[:2], spells=(OLD, STRANGER, short)).never_right == 0
+    assert judged(seen=SEEN[:2], spells=(OLD, STRANGER, short)).unserved == ()
 
 
 def test_rules_of_the_next_one_at_the_same_address_came_too_late() -> None:
     next_one = (*SEEN[:2], RulesSeen(at=200.0, rules={5001: "172.17.0.4"}))
     died = Spell("api-1", 5001, "172.17.0.4", 100.0, 102.0, 102.3, died=110.0)
-    assert judged(seen=next_one, spells=(OLD, STRANGER, died)).never_right == 1
+    assert len(judged(seen=next_one, spells=(OLD, STRANGER, died)).unserved) == 1
 
 
 def test_a_rule_that_leads_to_a_stranger_is_counted_as_long_as_it_does() -> None:
@@ -128,6 +129,7 @@ def test_a_late_answer_is_a_loss_only_where_a_packet_was_lost() -> None:
 
 def test_the_table_says_what_broke_the_promise() -> None:
     result = RecreationsResult(
+        remedies=("hairpin",),
         engine="28.5",
         firewall="nft",
         seed=1,
@@ -136,7 +138,7 @@ def test_the_table_says_what_broke_the_promise() -> None:
         plan_is_empty=False,
     )
     [row] = [row for row in rows_of(recreations_table([result])) if row[0] == "28.5"]
-    assert row[2:] == ["1 in 61 s", "125", "125", "125", "0", "1200", "1", "1", "0", "differs"]
+    assert row[2:] == ["hairpin", "1 in 61 s", "125", "125", "125", "0", "1200", "1", "1", "0", "differs"]
     assert recreations_verdict([result]).startswith("0 of 1 hosts")
     first, second = loss_lines([result])
     assert first == (
