@@ -46,23 +46,27 @@ class Loss(Frozen):
     incident: Incident
 
 
-class Unserved(Frozen):
-    """A container whose port did not lead to it in all of its life. started: Unix time of its start event."""
+class Late(Frozen):
+    """A container whose port did not lead to it in time. started: Unix time of its start event; right_ms: None: never;
+    lived_seconds: None: to the end.
+    """
 
     name: str
     address: str
     started: float
+    right_ms: float | None
     lived_seconds: float | None
 
 
 class Judged(Frozen):
-    """right_ms: from each start event to rules that lead to that container, sorted; unserved: to whom they never
-    did. mistaken_ms: how long, in sum, a rule led to the address of a running container of somebody else's.
+    """right_ms: from each start event to rules that lead to that container, sorted; late: to whom they did not within
+    the promised time. mistaken_ms: how long, in sum, a rule led to the address of a running container of somebody
+    else's.
     """
 
     recreations: int
     right_ms: tuple[float, ...]
-    unserved: tuple[Unserved, ...]
+    late: tuple[Late, ...]
     mistaken_ms: float
     requests: int
     wrong: tuple[Loss, ...]
@@ -88,30 +92,20 @@ class Judged(Frozen):
     @property
     def keeps_promise(self) -> bool:
         """Nobody answered in another's place, nothing lost to a container that was there, right within a second."""
-        in_time = not self.unserved and self.right_worst_ms <= PROMISED_SECONDS * 1000
-        return in_time and not self.wrong and not self.lost_while_up
+        return not self.late and not self.wrong and not self.lost_while_up
 
 
 def judge(spells: Sequence[Spell], seen: Sequence[RulesSeen], load: LoadResult, names: dict[str, str]) -> Judged:
     """names: vantage point -> the container that it means."""
     again = [spell for spell in spells if spell.port is not None and spell.removing > 0]
     times = [_right_after(spell, seen) for spell in again]
-    unserved = [spell for spell, after in zip(again, times, strict=True) if after is None and _lived_long_enough(spell)]
     down = {name: [s for s in again if s.name == name] for name in names.values()}
     lost = [loss for vantage in load.vantages for loss in _losses(vantage, names[vantage.name])]
     while_up = tuple(loss for loss in lost if not _met_nobody(loss.incident, down[loss.to]))
     return Judged(
         recreations=len(again),
         right_ms=tuple(sorted(round(each * 1000, 1) for each in times if each is not None)),
-        unserved=tuple(
-            Unserved(
-                name=spell.name,
-                address=spell.address,
-                started=spell.started,
-                lived_seconds=None if spell.died is None else round(spell.died - spell.started, 3),
-            )
-            for spell in unserved
-        ),
+        late=tuple(_late(again, times)),
         mistaken_ms=round(sum(_mistaken(spells, seen)) * 1000, 1),
         requests=sum(vantage.connections + vantage.keep_alive_requests for vantage in load.vantages),
         wrong=tuple(
@@ -141,9 +135,15 @@ def _right_after(spell: Spell, seen: Sequence[RulesSeen]) -> float | None:
     return None
 
 
-def _lived_long_enough(spell: Spell) -> bool:
-    """Whether it was there for as long as its rules may take."""
-    return spell.died is None or spell.died - spell.started > PROMISED_SECONDS
+def _late(spells: Iterable[Spell], times: Iterable[float | None]) -> Iterator[Late]:
+    """Who was there for as long as its rules may take, and had none by then."""
+    for spell, after in zip(spells, times, strict=True):
+        lived = None if spell.died is None else round(spell.died - spell.started, 3)
+        if (after is None and (lived is None or lived > PROMISED_SECONDS)) or (after or 0.0) > PROMISED_SECONDS:
+            right = None if after is None else round(after * 1000, 1)
+            yield Late(
+                name=spell.name, address=spell.address, started=spell.started, right_ms=right, lived_seconds=lived
+            )
 
 
 def _mistaken(spells: Sequence[Spell], seen: Sequence[RulesSeen]) -> Iterator[float]:

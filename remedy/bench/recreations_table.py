@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.table import Table
 from rich.text import Text
 
-from remedy.bench.recreation_judge import PROMISED_SECONDS, Loss
+from remedy.bench.recreation_judge import PROMISED_SECONDS, Late, Loss
 from remedy.bench.recreations import RecreationsResult
 
 MOST_LOSSES = 10
@@ -33,8 +33,8 @@ def recreations_table(results: Sequence[RecreationsResult]) -> Table:
         table.add_column(name, justify="right")
     for result in results:
         judged = result.judged
-        late = bool(judged.unserved) or judged.right_worst_ms > PROMISED_SECONDS * 1000
-        worst = f"{len(judged.unserved)} never" if judged.unserved else f"{judged.right_worst_ms:.0f}"
+        never = sum(one.right_ms is None for one in judged.late)
+        worst = f"{never} never" if never else f"{judged.right_worst_ms:.0f}"
         table.add_row(
             result.engine,
             result.firewall,
@@ -42,7 +42,7 @@ def recreations_table(results: Sequence[RecreationsResult]) -> Table:
             f"{judged.recreations} in {result.seconds:.0f} s",
             f"{judged.right_median_ms:.0f}",
             f"{judged.right_p95_ms:.0f}",
-            _marked(worst, late),
+            _marked(worst, bool(judged.late)),
             f"{judged.mistaken_ms:.0f}",
             str(judged.requests),
             _marked(str(len(judged.wrong)), bool(judged.wrong)),
@@ -55,15 +55,14 @@ def recreations_table(results: Sequence[RecreationsResult]) -> Table:
 
 def loss_lines(results: Sequence[RecreationsResult]) -> list[str]:
     """What should not have been, the first few of each kind, to be laid beside the watcher's journal."""
-    return [*_unserved_lines(results), *_loss_lines(results)]
+    return [*_late_lines(results), *_loss_lines(results)]
 
 
-def _unserved_lines(results: Sequence[RecreationsResult]) -> list[str]:
+def _late_lines(results: Sequence[RecreationsResult]) -> list[str]:
     return [
-        f"{result.engine} {result.firewall}, {one.name} at {one.address}: started at {_clock(one.started)}, "
-        f"lived {'until the end' if one.lived_seconds is None else f'{one.lived_seconds:.1f} s'}, never led to"
+        f"{result.engine} {result.firewall}, {_told_late(one)}"
         for result in results
-        for one in result.judged.unserved[:MOST_LOSSES]
+        for one in result.judged.late[:MOST_LOSSES]
     ]
 
 
@@ -83,6 +82,12 @@ def recreations_verdict(results: Sequence[RecreationsResult]) -> str:
         f"{kept} of {len(results)} hosts: nobody answered in another's place, nothing was lost to a container that was "
         f"there, and rules were right within {PROMISED_SECONDS:.0f} s of each start event"
     )
+
+
+def _told_late(one: Late) -> str:
+    lived = "until the end" if one.lived_seconds is None else f"{one.lived_seconds:.1f} s"
+    right = "never" if one.right_ms is None else f"after {one.right_ms:.0f} ms"
+    return f"{one.name} at {one.address}: started at {_clock(one.started)}, lived {lived}, led to {right}"
 
 
 def _told(loss: Loss) -> str:

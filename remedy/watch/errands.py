@@ -35,6 +35,11 @@ class Errands:
         self._settings = settings
         self._looked: HostFacts | None = None
 
+    def prepare(self) -> None:
+        """Import what a look needs: half a second of a processor, which nobody has to wait for later."""
+        import remedy.facts.gathering
+        import remedy.watch.deciding  # noqa: F401
+
     def look(self) -> tuple[str, ...]:
         """At the host in full. Return what could not be read and may not be guessed. Raises RemedyError."""
         from remedy.facts.gathering import gather

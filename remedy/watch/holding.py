@@ -13,7 +13,7 @@ from remedy.apply.followed import Present, record_followed
 from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
-from remedy.errors import EngineError, InputError
+from remedy.errors import EngineError, InputError, RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -62,6 +62,11 @@ class Holding:
         self._refused: set[Refusal] = set()
         self.runs = AppliedRuns(settings)
         self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs
+
+    def prepare(self) -> None:
+        """A look comes soon. For another thread."""
+        with suppress(RemedyError):  # the look will say so
+            self._apart.do("prepare")
 
     def look(self) -> None:
         """At the host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""

@@ -244,6 +244,9 @@ class Watch:
             self._meter.standing(self._standing())
             self._complain(state)
             self._be_ready()
+            if state == "a run waits" and reasons != (PERIODIC,):
+                # The containers that start once it has ended are not known before that look.
+                threading.Thread(target=self._holding.prepare, name="remedy-prepare", daemon=True).start()
             return
         self._schedule.is_looking = True
         self._looking_for, self._looking_since = reasons, self._clock()

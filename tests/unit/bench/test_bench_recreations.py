@@ -82,17 +82,23 @@ def test_rules_that_were_there_before_the_event_took_no_time() -> None:
 
 
 def test_rules_that_never_came_break_the_promise_if_there_was_time_for_them() -> None:
-    [unserved] = judged(seen=SEEN[:2]).unserved
-    assert (unserved.name, unserved.address) == ("api-1", "172.17.0.4")
+    [late] = judged(seen=SEEN[:2]).late
+    assert (late.name, late.address, late.right_ms) == ("api-1", "172.17.0.4", None)
     assert not judged(seen=SEEN[:2]).keeps_promise
     short = Spell("api-1", 5001, "172.17.0.4", 100.0, 102.0, 102.3, died=102.5)
-    assert judged(seen=SEEN[:2], spells=(OLD, STRANGER, short)).unserved == ()
+    assert judged(seen=SEEN[:2], spells=(OLD, STRANGER, short)).late == ()
+
+
+def test_rules_that_came_after_the_promised_time_are_named_and_break_it() -> None:
+    result = judged(seen=(*SEEN[:2], RulesSeen(at=103.5, rules={5001: "172.17.0.4"})))
+    assert [late.right_ms for late in result.late] == [1500.0]
+    assert not result.keeps_promise
 
 
 def test_rules_of_the_next_one_at_the_same_address_came_too_late() -> None:
     next_one = (*SEEN[:2], RulesSeen(at=200.0, rules={5001: "172.17.0.4"}))
     died = Spell("api-1", 5001, "172.17.0.4", 100.0, 102.0, 102.3, died=110.0)
-    assert len(judged(seen=next_one, spells=(OLD, STRANGER, died)).unserved) == 1
+    assert len(judged(seen=next_one, spells=(OLD, STRANGER, died)).late) == 1
 
 
 def test_a_rule_that_leads_to_a_stranger_is_counted_as_long_as_it_does() -> None:
