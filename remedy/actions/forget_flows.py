@@ -13,7 +13,7 @@ from remedy.actions.context import ActionContext
 from remedy.actions.pairs_of_today import pairs_of_today
 from remedy.facts.flows import TCP, UDP, Ends, Question, read_between, read_unanswered
 from remedy.facts.model import Address, Protocol
-from remedy.firewall.ruleset import Redirect
+from remedy.firewall.ruleset import Redirect, UntrackedPair
 from remedy.plan.model import ForgetFlows
 
 # A packet that had passed the rules before they were written may make its entry a moment later.
@@ -34,32 +34,41 @@ class ForgetFlowsAction:
 
     def is_applied(self) -> bool:
         """There is none."""
-        return not self._flows()
+        return not _tracked(self._pairs())
 
     def apply(self) -> None:
         """Raises OSError, EngineError."""
-        forgotten = 0
-        for _ in range(ROUNDS):
-            flows = self._flows()
-            for flow in flows:
-                delete_flow(flow)
-            forgotten += len(flows)
-            if not flows:
-                break
+        forgotten = forget_tracked(self._pairs())
         if forgotten:
             self._context.note(f"deleted {forgotten} conntrack entries of flows that are not tracked any more")
 
     def revert(self, _undo: dict[str, object]) -> None:
         """A connection that is tracked again gets a new entry with its next packet (nf_conntrack_tcp_loose)."""
 
-    def _flows(self) -> list[Question]:
-        pairs = pairs_of_today(self._action.pairs, self._context.engine)
-        wanted = {
-            Ends(_NUMBERS[pair.protocol], pair.client_address, pair.server_address, pair.server_port)
-            for pair in pairs
-            if pair.protocol in _NUMBERS
-        }
-        return [flow for _, flow in read_between(wanted)]
+    def _pairs(self) -> tuple[UntrackedPair, ...]:
+        return pairs_of_today(self._action.pairs, self._context.engine)
+
+
+def forget_tracked(pairs: Iterable[UntrackedPair]) -> int:
+    """Delete the entries of these pairs at these addresses; return how many. Raises OSError."""
+    known, forgotten = tuple(pairs), 0
+    for _ in range(ROUNDS):
+        flows = _tracked(known)
+        for flow in flows:
+            delete_flow(flow)
+        forgotten += len(flows)
+        if not flows:
+            break
+    return forgotten
+
+
+def _tracked(pairs: Iterable[UntrackedPair]) -> list[Question]:
+    wanted = {
+        Ends(_NUMBERS[pair.protocol], pair.client_address, pair.server_address, pair.server_port)
+        for pair in pairs
+        if pair.protocol in _NUMBERS
+    }
+    return [flow for _, flow in read_between(wanted)]
 
 
 def forget_unanswered(redirects: Iterable[Redirect]) -> None:

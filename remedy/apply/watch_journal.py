@@ -10,7 +10,9 @@ tenth of a second for its record.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -42,17 +44,19 @@ class Transaction:
 
 
 class WatchJournal:
-    """Appends transactions. Raises OSError (disk full)."""
+    """Appends transactions, from any thread. Raises OSError (disk full)."""
 
     def __init__(self, state_dir: Path, clock: Clock = utc_now) -> None:
         self._directory = state_dir
         self._path = state_dir / FILE
         self._clock = clock
+        self._mutex = threading.Lock()
 
     def begin(self, run: str, why: Sequence[str], actions: Sequence[str]) -> str:
         """Announce a transaction; return its id."""
         make_private_directory(self._directory)
-        self._keep_small()
+        with self._mutex:
+            self._keep_small()
         identity = f"{self._clock():%Y%m%d-%H%M%S}-w{secrets.token_hex(2)}"
         self._write("intent", identity, run=run, why=list(why), actions=list(actions))
         return identity
@@ -65,17 +69,17 @@ class WatchJournal:
             self._write("failed", identity, error=error)
 
     def settle(self) -> None:
-        """A transaction in whose middle the watcher was killed counts as ended: all of the host was looked at since."""
-        known = transactions(self._directory)
-        if known and known[-1].end is None:
-            self._write("interrupted", known[-1].id)
+        """Transactions in whose middle the watcher was killed count as ended: all of the host was looked at since.
+
+        For who has none at work.
+        """
+        for known in transactions(self._directory):
+            if known.end is None:
+                self._write("interrupted", known.id)
 
     def _write(self, event: str, identity: str, **data: object) -> None:
-        journal = Journal(self._path, self._clock, durable=False)
-        try:
+        with self._mutex, closing(Journal(self._path, self._clock, durable=False)) as journal:
             journal.write(event, identity, **data)
-        finally:
-            journal.close()
 
     def _keep_small(self) -> None:
         try:
@@ -103,6 +107,6 @@ def transactions(state_dir: Path) -> tuple[Transaction, ...]:
 
 
 def was_cut_off(state_dir: Path) -> bool:
-    """Whether the newest transaction never ended: it is at work, or its process was killed."""
-    known = transactions(state_dir)
-    return bool(known) and known[-1].end is None
+    """Whether one of the newest transactions never ended: it is at work, or its process was killed."""
+    # Of two threads, one of which may have begun and ended while the other was at work.
+    return any(known.end is None for known in transactions(state_dir)[-2:])

@@ -10,6 +10,7 @@ import pickle
 import select
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from remedy.firewall.ruleset import Ruleset
     from remedy.spec.models import Spec
     from remedy.watch.deciding import Decided
+    from remedy.watch.joining import Join
     from remedy.watch.metrics.meter import Counted
 
 Failure = tuple[str, str | None, str | None, str | None]  # a RemedyError's what, where, why, next
@@ -56,6 +58,12 @@ class Errands:
         if looked is None:
             raise RemedyError("the host was not looked at", why="the process that did has gone")
         return decide(self._settings, looked, spec, last)
+
+    def join(self, joins: Sequence[Join]) -> tuple[str, ...]:
+        """Make and join networks. Return the names of who has joined. Raises RemedyError."""
+        from remedy.watch.joining import join
+
+        return join(self._settings, joins)
 
     def spec(self, path: Path) -> Spec:
         """remedy.yaml: what reads it with line and column is needed for a moment a month. Raises RemedyError."""

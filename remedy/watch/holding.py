@@ -7,27 +7,31 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from remedy.actions.context import ActionContext
-from remedy.actions.forget_flows import forget_unanswered
-from remedy.actions.registry import Executor, executor_for
+from remedy.actions.forget_flows import forget_tracked, forget_unanswered
+from remedy.actions.registry import executor_for
+from remedy.actions.rules import put_rules, take_rules
 from remedy.apply.followed import Present, record_followed
-from remedy.apply.lock import WATCHER, WATCHER_PATIENCE_SECONDS, host_lock
+from remedy.apply.lock import WATCHER_PATIENCE_SECONDS
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError, InputError, RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
+from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.firewall.writer import select_writer
 from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, pinned_to, without_containers
-from remedy.plan.model import Action, ForgetFlows, Refusal, RemoveRules, WriteRules
+from remedy.plan.model import Action, ConnectNetwork, CreateNetwork, ForgetFlows, Refusal, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.apart import Apart
 from remedy.watch.applied import Applied, AppliedRuns
 from remedy.watch.deciding import Decided
 from remedy.watch.engine_socket import list_containers
+from remedy.watch.joining import Join
 from remedy.watch.metrics.meter import Standing
 from remedy.watch.quick_facts import with_listed
 from remedy.watch.schedule import Since
+from remedy.watch.shared_lock import SharedLock
 
 Warn = Callable[[str], None]
 Changes = Callable[[], Since]
@@ -43,16 +47,31 @@ class Done:
     run: str | None = None
     transaction: str | None = None
     again: bool = False  # a run began or ended meanwhile
+    joining: Joining | None = None  # what is left to do, in another thread
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Networks to make and to join, as part of a run, and why."""
+
+    joins: tuple[Join, ...]
+    run: str
+    why: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Whose way is about to change."""
+        actions = (join.action for join in self.joins)
+        return frozenset(m.container for a in actions if isinstance(a, ConnectNetwork) for m in a.members)
 
 
 class Holding:
     """Holds what is applied on this host."""
 
     def __init__(self, settings: Settings, warn: Warn) -> None:
-        import remedy.actions.rules  # noqa: F401  (a dead container's rules go at once: nothing is imported first)
-
         self._settings = replace(settings, lock_timeout_seconds=WATCHER_PATIENCE_SECONDS)
         self._apart = Apart(settings)
+        self._lock = SharedLock(self._settings)
         self._warn = warn
         self._journal = WatchJournal(settings.state_dir)
         context = ActionContext.for_host(settings.socket, settings.state_dir)
@@ -94,20 +113,44 @@ class Holding:
         self._tell_refusals("tracked as before", wanted.left_tracked)
         self._tell_refusals("the network is not joined", wanted.unjoined)
         self._refused = {*wanted.left_tracked, *wanted.unjoined}
-        since = since_asked()
-        rulesets = {ruleset.name: self._settled(ruleset, since) for ruleset in wanted.rulesets}
+        since, joining = since_asked(), _joining(applied, decided, why)
+        rulesets = {ruleset.name: self._settled(ruleset, since, joining) for ruleset in wanted.rulesets}
         actions = tuple(action for action in _settling(wanted.actions, rulesets) if not self._is_written(action))
         if any(not isinstance(action, ForgetFlows) for action in actions):
-            return self._transaction(applied, actions, decided.present, why)
-        if since_look() == Since():
+            done = self._transaction(applied, actions, decided.present, why)
+            return replace(done, joining=joining)
+        if joining is None and since_look() == Since():
             self._remember_rules(wanted.rulesets)
         self._settle()
-        return Done()
+        return Done(joining=joining)
 
-    def _settled(self, ruleset: Ruleset, since: Since) -> Ruleset:
-        """Who changed meanwhile has the rules that were written for that, or none."""
+    def _settled(self, ruleset: Ruleset, since: Since, joining: Joining | None) -> Ruleset:
+        """Who changed meanwhile has the rules that were written for that, or none.
+
+        Of who is to join a network nobody knows yet by which address it will be reached there.
+        """
         written = self._context.owned_rules.get(ruleset.name)
-        return without_containers(as_written_for(ruleset, written, since.answered), since.gone)
+        settled = without_containers(as_written_for(ruleset, written, since.answered), since.gone)
+        unknown = joining.names if joining is not None and ruleset.name == NOTRACK else frozenset()
+        return without_containers(settled, unknown)
+
+    def join(self, joining: Joining) -> Done:
+        """Make and join networks. For another thread: a busy engine takes seconds. Raises RemedyError, OSError."""
+        with self._lock.hold():
+            if self.runs.have_changed():
+                return Done(again=True)
+            told = tuple(join.action.summary for join in joining.joins)
+            try:
+                identity = self._journal.begin(joining.run, joining.why, told)
+            except OSError as error:
+                raise self._no_record() from error
+            try:
+                self._apart.do("join", joining.joins)
+            except Exception as error:
+                self._end(identity, str(error) or type(error).__name__)
+                raise
+            self._end(identity)
+        return Done(told, run=joining.run, transaction=identity)
 
     def _is_written(self, action: Action) -> bool:
         """Rules that were written while the host was looked at, and stand."""
@@ -198,7 +241,7 @@ class Holding:
             wanted = None if ruleset.is_empty else ruleset
             if owned.get(ruleset.name) == wanted:
                 continue
-            with host_lock(self._settings, WATCHER):
+            with self._lock.hold():
                 if self.runs.have_changed():
                     return
                 if wanted is None:
@@ -215,7 +258,7 @@ class Holding:
     def _transaction(
         self, applied: Applied, actions: Sequence[Action], present: Present | None, why: Sequence[str]
     ) -> Done:
-        with host_lock(self._settings, WATCHER):
+        with self._lock.hold():
             if self.runs.have_changed():
                 return Done(again=True)
             run = applied.run_of(actions[0])
@@ -229,13 +272,16 @@ class Holding:
                 raise
             self._end(identity)
         if identity is None and not all(map(_needs_no_record, actions)):
-            raise InputError(
-                "only rules were followed",
-                where=str(self._settings.state_dir),
-                why="what else is done needs a record for its undo, and none can be written",
-                next_step="make room there",
-            )
+            raise self._no_record()
         return Done(told, run=run.id, transaction=identity)
+
+    def _no_record(self) -> RemedyError:
+        return InputError(
+            "only rules were followed",
+            where=str(self._settings.state_dir),
+            why="what else is done needs a record for its undo, and none can be written",
+            next_step="make room there",
+        )
 
     def _begin(self, run: str, why: Sequence[str], told: Sequence[str]) -> str | None:
         """None when it cannot be written down: then only rules are brought up to date, whose undo needs no record."""
@@ -251,31 +297,37 @@ class Holding:
                 self._journal.end(identity, error)
 
     def _act(self, applied: Applied, action: Action, present: Present | None) -> None:
-        executor = executor_for(action, self._context)
         if isinstance(action, WriteRules | RemoveRules):
-            self._follow_rules(action, executor)
-            return
-        if present is not None:
-            record_followed(applied.run_of(action).directory, action, executor.undo_data(), present)
-        executor.apply()
-
-    def _follow_rules(self, action: WriteRules | RemoveRules, executor: Executor) -> None:
-        """A wrong rule is worse than one without a record: a full disk does not keep it on the host."""
-        before = self._context.owned_rules.get(action.ruleset.name)
-        self._write_rules(action, executor)
-        after = action.ruleset.redirects if isinstance(action, WriteRules) else ()
-        if before is not None:
-            forget_unanswered([redirect for redirect in before.redirects if redirect not in after])
-
-    def _write_rules(self, action: WriteRules | RemoveRules, executor: Executor) -> None:
-        try:
+            self._follow_rules(action)
+        elif isinstance(action, ForgetFlows):
+            forget_tracked(action.pairs)
+        else:
+            executor = executor_for(action, self._context)
+            if present is not None:
+                record_followed(applied.run_of(action).directory, action, executor.undo_data(), present)
             executor.apply()
+
+    def _follow_rules(self, action: WriteRules | RemoveRules) -> None:
+        """At the addresses that were decided by: the engine is not asked once more.
+
+        A wrong rule is worse than one without a record: a full disk does not keep it on the host.
+        """
+        before = self._context.owned_rules.get(action.ruleset.name)
+        backend = FirewallBackend(action.firewall_backend)
+        try:
+            if isinstance(action, WriteRules):
+                put_rules(action.ruleset, backend, self._context)
+            else:
+                take_rules(action.ruleset, backend, self._context)
         except OSError as error:
             self._warn(f"what remedy wrote last cannot be recorded ({error.strerror})")
             if isinstance(action, WriteRules):
-                select_writer(FirewallBackend(action.firewall_backend)).write(action.ruleset)
-            elif isinstance(action, RemoveRules):
-                select_writer(FirewallBackend(action.firewall_backend)).remove(action.ruleset.name)
+                select_writer(backend).write(action.ruleset)
+            else:
+                select_writer(backend).remove(action.ruleset.name)
+        after = action.ruleset.redirects if isinstance(action, WriteRules) else ()
+        if before is not None:
+            forget_unanswered([redirect for redirect in before.redirects if redirect not in after])
 
     def _described(self, action: Action) -> str:
         if isinstance(action, WriteRules | RemoveRules):
@@ -320,9 +372,17 @@ def _summary(ruleset: Ruleset) -> str:
     return f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
 
 
+def _joining(applied: Applied, decided: Decided, why: Sequence[str]) -> Joining | None:
+    actions = [action for action in decided.wanted.actions if isinstance(action, CreateNetwork | ConnectNetwork)]
+    joins = tuple(Join(action, applied.run_of(action).directory, decided.present) for action in actions)
+    return Joining(joins, applied.run_of(actions[0]).id, tuple(why)) if actions else None
+
+
 def _settling(actions: Sequence[Action], rulesets: Mapping[RulesetName, Ruleset]) -> Iterator[Action]:
     """The actions with the rules that are to stand; where other ones are due meanwhile, that is for the next look."""
     for action in actions:
+        if isinstance(action, CreateNetwork | ConnectNetwork):
+            continue
         if not isinstance(action, WriteRules | RemoveRules):
             yield action
         elif isinstance(action, RemoveRules):

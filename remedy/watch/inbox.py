@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 from remedy.spec.models import Spec
 from remedy.watch.deciding import Decided
+from remedy.watch.holding import Done, Joining
 from remedy.watch.schedule import ContainerChange
 
 
@@ -61,11 +62,20 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """The networks are made and joined, or not."""
+
+    joining: Joining
+    done: Done | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """SIGTERM or ^C."""
 
     signal: str
 
 
-Message = ContainerSeen | NetworkSeen | StreamFound | StreamLost | RulesTouched | ReloadSpec | Looked | Stop
+Message = ContainerSeen | NetworkSeen | StreamFound | StreamLost | RulesTouched | ReloadSpec | Looked | Joined | Stop
 Inbox = SimpleQueue[Message]

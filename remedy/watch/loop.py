@@ -22,10 +22,11 @@ from remedy.watch.apart import done_apart
 from remedy.watch.deciding import Decided
 from remedy.watch.engine_events import follow_engine
 from remedy.watch.firewall_events import follow_firewall
-from remedy.watch.holding import Done, Holding
+from remedy.watch.holding import Done, Holding, Joining
 from remedy.watch.inbox import (
     ContainerSeen,
     Inbox,
+    Joined,
     Looked,
     Message,
     NetworkSeen,
@@ -37,11 +38,12 @@ from remedy.watch.inbox import (
 )
 from remedy.watch.metrics.meter import Meter, Standing
 from remedy.watch.notify import notify
-from remedy.watch.schedule import PERIODIC, ContainerChange, Schedule, Since, Work
+from remedy.watch.schedule import PERIODIC, Schedule, Since, Work
 from remedy.watch.told import Kind, Told
 
 Tell = Callable[[Told], None]
 
+LONGEST_JOIN_SECONDS = 30.0
 RULES_CHANGED = "somebody changed remedy's rules"
 IDLE = {
     "nothing applied": "nothing is applied on this host: waiting for remedy apply",
@@ -80,6 +82,9 @@ class Watch:
         self._complaint = ""
         self._stop: Stop | None = None
         self._looked: Looked | None = None
+        self._joined: Joined | None = None
+        self._joining: threading.Thread | None = None
+        self._joining_since = clock()
         self._looking_for: tuple[str, ...] = ()
         self._looking_since = clock()
         self._is_ready = False
@@ -97,8 +102,12 @@ class Watch:
             self._do(self._schedule.take(self._clock()))
             if self._looked is not None:
                 self._finish_look(self._looked)
+            if self._joined is not None:
+                self._finish_join(self._joined)
             notify("WATCHDOG=1")
         notify("STOPPING=1")
+        if self._joining is not None:
+            self._joining.join(LONGEST_JOIN_SECONDS)
         self._say("stopped", f"stopped by {self._stop.signal}; what is applied stays as it is")
 
     def warn(self, text: str) -> None:
@@ -107,7 +116,8 @@ class Watch:
 
     def _hear(self) -> None:
         """Wait until something is due, and take what has come meanwhile."""
-        wait = max(0.0, self._schedule.next_due() - self._clock()) if self._looked is None else 0.0
+        is_idle = self._looked is None and self._joined is None
+        wait = max(0.0, self._schedule.next_due() - self._clock()) if is_idle else 0.0
         try:
             self._heed(self.inbox.get(timeout=wait))
         except Empty:
@@ -133,6 +143,8 @@ class Watch:
                 self._stop = message
             case Looked():
                 self._looked = message
+            case Joined():
+                self._joined = message
             case ContainerSeen():
                 self._schedule.container(message.name, message.change, now)
             case NetworkSeen():
@@ -185,7 +197,7 @@ class Watch:
         if work.gone:
             self._attempt(_each(work.gone, "died"), lambda: self._drop(work.gone))
         if work.started:
-            self._attempt(_each(work.started, "started"), lambda: self._quick(work.started))
+            self._attempt(_each(work.started, "started"), lambda: self._quick(work.started, "started"))
         if work.look:
             self._attempt((), self._look)
         if work.reasons:
@@ -214,9 +226,9 @@ class Watch:
         if done.actions:
             self._tell_done(done, why, began)
 
-    def _quick(self, names: tuple[str, ...]) -> None:
+    def _quick(self, names: tuple[str, ...], change: str) -> None:
         began = self._clock()
-        why = _each(names, "started")
+        why = _each(names, change)
         done = self._holding.quick(self._spec, why, partial(self._since, began))
         self._schedule.quickened(self._clock())
         if done.actions:
@@ -271,7 +283,8 @@ class Watch:
         else:
             decided = looked.decided
             self._attempt(reasons, lambda: self._sync(reasons, decided, looked.asked))
-        self._be_ready()
+        if not self._schedule.is_looking:
+            self._be_ready()
 
     def _sync(self, reasons: tuple[str, ...], decided: Decided, asked: float) -> None:
         done = self._holding.sync(
@@ -287,8 +300,38 @@ class Watch:
         else:
             self._complaint = ""
             self._meter.synced(now - self._looking_since)
-            if done.actions or reasons != (PERIODIC,):
+            if done.actions or (reasons != (PERIODIC,) and done.joining is None):
                 self._tell_done(done, reasons, self._looking_since)
+        if done.joining is not None:
+            self._start_join(done.joining)
+
+    def _start_join(self, joining: Joining) -> None:
+        """In a thread, as the look; the next one waits for it."""
+        self._schedule.is_looking, self._joining_since = True, self._clock()
+        self._joining = threading.Thread(target=self._join, args=(joining,), name="remedy-join", daemon=True)
+        self._joining.start()
+
+    def _join(self, joining: Joining) -> None:
+        try:
+            self.inbox.put(Joined(joining, self._holding.join(joining)))
+        except Exception as error:
+            self.inbox.put(Joined(joining, error=error))
+
+    def _finish_join(self, joined: Joined) -> None:
+        """Who has joined is followed by name at once; what else there is to do, the next look finds."""
+        self._joined, self._schedule.is_looking = None, False
+        joining, since = joined.joining, self._since(self._joining_since)
+        if joined.done is not None:
+            self._schedule.full("networks were joined", self._clock())
+            if joined.done.actions:
+                self._tell_done(joined.done, joining.why, self._joining_since)
+                self._attempt(joining.why, lambda: self._quick(tuple(sorted(joining.names)), "joined"))
+        elif joining.names & (since.gone | since.answered):
+            # Somebody who was to join has ended or is another one by now: that is no failure to wait after.
+            self._schedule.full("containers changed while they joined", self._clock())
+        else:
+            self._retry(joining.why, str(joined.error) or type(joined.error).__name__)
+        self._be_ready()
 
     def _standing(self) -> Standing:
         """For the metrics, where they are wanted; no transaction fails for them."""
@@ -331,5 +374,5 @@ class Watch:
         self._tell(Told(time=utc_now(), event=event, text=text, why=tuple(why)))
 
 
-def _each(names: Sequence[str], change: ContainerChange) -> tuple[str, ...]:
+def _each(names: Sequence[str], change: str) -> tuple[str, ...]:
     return tuple(f"{name} {change}" for name in names)
