@@ -173,6 +173,7 @@ class Recreating:
         self._client = host.docker().api
         self._listener = host.docker().api
         self._events: dict[tuple[str, str], float] = {}  # id, start or die -> Unix time
+        self._labels: dict[str, dict[str, str]] = {}  # compose's: who makes a service again does it by them
         self._spells: list[tuple[str, Spell]] = []
         self._strangers = count(1)
         self._listening = threading.Thread(target=self._listen, daemon=True)
@@ -185,6 +186,7 @@ class Recreating:
         self._listening.start()
         for name in self._names:
             known = self._client.inspect_container(name)
+            self._labels[name] = known["Config"]["Labels"] or {}
             self._spells.append((known["Id"], Spell(name, self._ports[name], _address(known), 0.0, 0.0, 0.0)))
         return self
 
@@ -255,6 +257,7 @@ class Recreating:
             name=name,
             environment={"LAB_NAME": name},
             ports=[LISTEN],
+            labels=self._labels.get(name, {}),
             host_config=self._client.create_host_config(port_bindings={LISTEN: port} if port else {}),
         )
         self._client.start(made)

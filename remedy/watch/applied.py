@@ -66,7 +66,7 @@ class AppliedRuns:
 
     def read(self) -> Applied:
         """What is applied now. Raises RemedyError (a plan that cannot be read, no permission)."""
-        seen = self._look()
+        seen = self.latest()
         if seen != self._seen:
             self._applied = self._read()
             self._seen = seen
@@ -79,10 +79,10 @@ class AppliedRuns:
 
     def have_changed(self) -> bool:
         """Whether a run began, went on or ended since the last read."""
-        return self._look() != self._seen
+        return self.latest() != self._seen
 
-    def _look(self) -> Seen:
-        """Each run with its journal's size: a few system calls."""
+    def latest(self) -> Seen:
+        """Each run as it is now: a few system calls."""
         found = []
         try:
             with os.scandir(self._settings.runs_dir) as entries:

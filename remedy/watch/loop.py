@@ -19,6 +19,7 @@ from remedy.errors import LockHeldError, RemedyError
 from remedy.facts.model import FirewallBackend
 from remedy.spec.models import Spec
 from remedy.watch.apart import done_apart
+from remedy.watch.applied import Seen
 from remedy.watch.deciding import Decided
 from remedy.watch.engine_events import follow_engine
 from remedy.watch.firewall_events import follow_firewall
@@ -81,6 +82,7 @@ class Watch:
         self._engine_is_lost = False
         self._complaint = ""
         self._stop: Stop | None = None
+        self._runs_noticed: Seen = ()
         self._looked: Looked | None = None
         self._joined: Joined | None = None
         self._joining: threading.Thread | None = None
@@ -182,8 +184,10 @@ class Watch:
     def _tick(self) -> None:
         now = self._clock()
         self._schedule.tick(now)
-        if self._holding.runs.have_changed():
+        latest = self._holding.runs.latest()
+        if latest not in (self._holding.runs.seen, self._runs_noticed):
             self._schedule.now_or_never("a run of remedy began or ended", now)
+        self._runs_noticed = latest
         if not self._hears_firewall or self._is_legacy:
             self._schedule.rules_touched(now)
 
@@ -251,6 +255,7 @@ class Watch:
     def _start_look(self, reasons: tuple[str, ...]) -> None:
         """Look at the host in a thread: a busy engine may take a minute, and rules of the dead must not wait for it."""
         state = self._holding.runs.read().state
+        self._schedule.is_run_at_work = state == "a run waits"
         if state != "applied":
             self._schedule.synced(self._clock())
             self._meter.standing(self._standing())
@@ -291,6 +296,7 @@ class Watch:
             decided, reasons, partial(self._since, asked), partial(self._since, self._looking_since)
         )
         now = self._clock()
+        self._schedule.is_run_at_work = done.state == "a run waits"
         self._schedule.synced(now, now - self._looking_since)
         self._meter.standing(self._standing())
         if done.again:

@@ -27,9 +27,9 @@ class Timing:
     ended. quick_wait: from a container's start to its rules; quick_rest: between two such. rest, longest_rest: between
     two syncs, as long as the last one took. look_wait, look_rest: from a change of the firewall to the look at our own
     rules, and between two looks. periodic: between full checks, whatever happens. tick: how often the loop wakes up by
-    itself; later by `suspended` than that, it was stopped meanwhile.
-    retry: after a sync that failed, doubled up to longest_retry. remembered: how long it is known who changed; longer
-    than any answer takes.
+    itself; later by `suspended` than that, it was stopped meanwhile. run_tick: the same while a run is at work, whose
+    end is not to be missed. retry: after a sync that failed, doubled up to longest_retry. remembered: how long it is
+    known who changed; longer than any answer takes.
     """
 
     quiet: float = 0.2
@@ -44,6 +44,7 @@ class Timing:
     look_rest: float = 1.0
     periodic: float = 300.0
     tick: float = 2.0
+    run_tick: float = 0.2
     suspended: float = 5.0
     retry: float = 1.0
     longest_retry: float = 30.0
@@ -97,6 +98,7 @@ class Schedule:
         self._ticked = now
         self._not_before = now
         self._failures = 0
+        self.is_run_at_work = False
         self.is_looking = False  # a full look is at work; what comes meanwhile is for the next one
 
     def container(self, name: str, change: ContainerChange, now: float) -> None:
@@ -169,7 +171,8 @@ class Schedule:
 
     def next_due(self) -> float:
         """When `take` has something, at the latest the next tick."""
-        due = [self._ticked + self.timing.tick, self._sync_at, self._drop_at, self._quick_at, self._look_at]
+        tick = self.timing.run_tick if self.is_run_at_work else self.timing.tick
+        due = [self._ticked + tick, self._sync_at, self._drop_at, self._quick_at, self._look_at]
         return min(moment for moment in due if moment is not None)
 
     def take(self, now: float) -> Work:

@@ -238,3 +238,10 @@ def event(kind: str, action: str, identity: str = "abc", **attributes: str) -> d
 )
 def test_an_event_is_told_as_a_message(seen: dict[str, object], message: object) -> None:
     assert message_of(seen) == message
+
+
+def test_while_a_run_is_at_work_the_loop_wakes_up_more_often() -> None:
+    schedule = Schedule(0.0)
+    assert schedule.next_due() == TIMING.tick
+    schedule.is_run_at_work = True
+    assert schedule.next_due() == TIMING.run_tick
