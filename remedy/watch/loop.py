@@ -186,7 +186,7 @@ class Watch:
         self._schedule.tick(now)
         latest = self._holding.runs.latest()
         if latest not in (self._holding.runs.seen, self._runs_noticed):
-            self._schedule.now_or_never("a run of remedy began or ended", now)
+            self._schedule.at_once("a run of remedy began or ended", now)
         self._runs_noticed = latest
         if not self._hears_firewall or self._is_legacy:
             self._schedule.rules_touched(now)

@@ -133,6 +133,11 @@ class Schedule:
         self._not_before, self._failures = now, 0
         self.full(reason, now)
 
+    def at_once(self, reason: str, now: float) -> None:
+        """The same, and nothing is waited for: until then nobody knows who there is."""
+        self.now_or_never(reason, now)
+        self._first = now - self.timing.longest_wait
+
     def rules_touched(self, now: float) -> None:
         """Somebody, perhaps ourselves, changed something in the firewall."""
         if self._look_at is None:

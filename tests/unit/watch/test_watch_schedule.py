@@ -245,3 +245,12 @@ def test_while_a_run_is_at_work_the_loop_wakes_up_more_often() -> None:
     assert schedule.next_due() == TIMING.tick
     schedule.is_run_at_work = True
     assert schedule.next_due() == TIMING.run_tick
+
+
+def test_after_a_run_nothing_is_waited_for_not_even_for_quiet() -> None:
+    schedule = Schedule(0.0)
+    schedule.container("web", "was renamed", 9.9)
+    schedule.failed(("x",), 9.9)
+    schedule.at_once("a run ended", 10.0)
+    assert schedule.next_due() <= 10.0
+    assert "a run ended" in schedule.take(10.0).reasons
