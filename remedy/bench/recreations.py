@@ -103,7 +103,7 @@ def recreate_under_load(
         most_connections=10_000_000,
         most_incidents=100_000,
     )
-    with _watched_rules(host) as seen, Loading(order) as loading:
+    with watched_rules(host) as seen, Loading(order) as loading:
         began = time.monotonic()
         with Recreating(host, names) as recreating:
             recreating.run(recreations, seed)
@@ -132,7 +132,7 @@ def _vantages(host: Host, names: Sequence[str]) -> tuple[Vantage, ...]:
 
 
 @contextmanager
-def _watched_rules(host: Host) -> Iterator[list[RulesSeen]]:
+def watched_rules(host: Host) -> Iterator[list[RulesSeen]]:
     """The changes of the rules, as they come; complete after the `with` block."""
     seen: list[RulesSeen] = []
     command = [sys.executable, "-m", "remedy.bench.rule_times", host.firewall]
