@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -14,10 +15,10 @@ import pytest
 from remedy.apply.followed import Present
 from remedy.apply.journal import Journal
 from remedy.apply.settings import Settings
-from remedy.facts.model import HostFacts
-from remedy.firewall.ruleset import Ruleset
+from remedy.facts.model import HostFacts, Protocol
+from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.plan.held import Held
-from remedy.plan.model import Plan, RemoveRules, WriteRules
+from remedy.plan.model import ConnectNetwork, NetworkMember, Plan, RemoveRules, WriteRules
 from remedy.plan.plan_file import save_plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
@@ -82,18 +83,21 @@ def write(plan: Plan) -> WriteRules:
     return action
 
 
+def apply_run(settings: Settings, plan: Plan, identity: str) -> None:
+    directory = settings.runs_dir / identity
+    with closing(Journal.create(directory, lambda: NOW)) as journal:
+        save_plan(plan, directory / "plan.json")
+        journal.write("started", None)
+        for action in plan.actions:
+            journal.write("intent", action.id)
+        journal.write("committed", None)
+
+
 @pytest.fixture
 def holding(tmp_path: Path, plan: Plan, write: WriteRules, firewall: Firewall) -> Holding:
     """The plan is applied."""
     settings = Settings(tmp_path, "unix:///nonexistent.sock")
-    directory = settings.runs_dir / "20261128-120000-abcd"
-    journal = Journal.create(directory, lambda: NOW)
-    save_plan(plan, directory / "plan.json")
-    journal.write("started", None)
-    for action in plan.actions:
-        journal.write("intent", action.id)
-    journal.write("committed", None)
-    journal.close()
+    apply_run(settings, plan, "20261128-120000-abcd")
     one = Holding(settings, pytest.fail)
     one._context.owned_rules.put(write.ruleset)
     firewall.write(write.ruleset)
@@ -195,8 +199,40 @@ def test_what_was_written_meanwhile_is_not_written_twice(
 
 
 def test_a_decision_for_other_runs_is_made_again(
-    holding: Holding, write: WriteRules, decided: Callable[..., Decided], tmp_path: Path
+    holding: Holding, firewall: Firewall, plan: Plan, write: WriteRules, decided: Callable[..., Decided]
 ) -> None:
-    before = decided(write.ruleset, write)
-    Journal.create(holding._settings.runs_dir / "20261128-130000-beef", lambda: NOW).close()
-    assert holding.sync(before, ["x"], nobody, nobody).again or holding.runs.read().state != "applied"
+    wanted = moved(write.ruleset, API[1], "172.17.0.88")
+    before = decided(wanted, write.model_copy(update={"ruleset": wanted}))
+    apply_run(holding._settings, plan, "20261128-130000-beef")
+    assert holding.sync(before, ["x"], nobody, nobody).again
+    assert firewall.writes == 0
+
+
+def test_who_is_to_join_a_network_is_left_to_another_thread_and_is_no_pair_until_then(
+    holding: Holding, firewall: Firewall, facts: HostFacts, write: WriteRules
+) -> None:
+    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    pairs = tuple(
+        UntrackedPair(
+            protocol=Protocol.TCP,
+            client_address=ip_address("172.30.0.2"),
+            server_address=ip_address(f"172.30.0.{number}"),
+            server_port=8080,
+            bridge="br-lb",
+            client="dev1-haproxy-1",
+            server=name,
+            network="lb",
+        )
+        for number, name in enumerate(API, start=3)
+    )
+    untracked = Ruleset(name="notrack", untracked=pairs)
+    joins = ConnectNetwork(
+        id="connect_network", network="lb", members=(NetworkMember(container=API[0], container_id="1"),), **keys
+    )
+    rules = WriteRules(id="notrack_rules", ruleset=untracked, firewall_backend=write.firewall_backend, **keys)
+    decided = Decided(holding.runs.seen, Held((joins, rules), (untracked,)), facts, Present.of(facts))
+    done = holding.sync(decided, ["x"], nobody, nobody)
+    assert done.joining is not None
+    assert done.joining.names == {API[0]}
+    assert [join.action for join in done.joining.joins] == [joins]
+    assert {pair.server for pair in firewall.standing["notrack"].untracked} == set(API[1:])
