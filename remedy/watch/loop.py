@@ -83,6 +83,7 @@ class Watch:
         self._complaint = ""
         self._stop: Stop | None = None
         self._runs_noticed: Seen = ()
+        self._runs_answered: Seen = ()
         self._looked: Looked | None = None
         self._joined: Joined | None = None
         self._joining: threading.Thread | None = None
@@ -184,12 +185,19 @@ class Watch:
     def _tick(self) -> None:
         now = self._clock()
         self._schedule.tick(now)
-        latest = self._holding.runs.latest()
-        if latest not in (self._holding.runs.seen, self._runs_noticed):
-            self._schedule.at_once("a run of remedy began or ended", now)
-        self._runs_noticed = latest
+        self._look_at_runs(now)
         if not self._hears_firewall or self._is_legacy:
             self._schedule.rules_touched(now)
+
+    def _look_at_runs(self, now: float) -> None:
+        """A run writes many records: they are read once it writes none for a moment."""
+        before, self._runs_noticed = self._runs_noticed, self._holding.runs.latest()
+        if self._runs_noticed == self._holding.runs.seen:
+            return
+        self._schedule.is_run_at_work = True
+        if self._runs_noticed == before != self._runs_answered:
+            self._runs_answered = before
+            self._schedule.at_once("a run of remedy began or ended", now)
 
     @property
     def _is_legacy(self) -> bool:
