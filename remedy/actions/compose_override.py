@@ -10,7 +10,7 @@ from remedy.actions.daemon_json import has_content, put_content
 from remedy.errors import RemedyError
 from remedy.host.compose import Networks, has_compose, read_config
 from remedy.host.directories import open_directory
-from remedy.plan.model import FileContent, WriteComposeOverride
+from remedy.plan.actions import FileContent, WriteComposeOverride
 
 
 class ComposeOverrideAction:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from remedy.actions.context import ActionContext
 from remedy.actions.daemon_json import directories_to_make, has_content, put_content, remove_directories
 from remedy.host.conntrack_settings import MAXIMUM, read_setting, write_setting
-from remedy.plan.model import FileContent, SizeConntrack
+from remedy.plan.actions import FileContent, SizeConntrack
 
 IN_USE = "net.netfilter.nf_conntrack_count"
 

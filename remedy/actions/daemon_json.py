@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remedy.host.files import TEMPORARY_SUFFIX, read_without_following, remove_durably, sync_directory, write_atomically
-from remedy.plan.model import FileContent
+from remedy.plan.actions import FileContent
 
 
 def put_content(content: FileContent) -> None:

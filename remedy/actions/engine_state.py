@@ -14,7 +14,7 @@ from remedy.facts.proxies import PROXY_PROGRAM, read_proxies
 from remedy.firewall.iptables_save import rules_of
 from remedy.firewall.ruleset import Redirect, Ruleset
 from remedy.host.commands import run_command
-from remedy.plan.model import Leftover
+from remedy.plan.actions import Leftover
 
 
 def save_command(backend: FirewallBackend, family: int) -> str:

@@ -14,7 +14,7 @@ from remedy.actions.pairs_of_today import pairs_of_today
 from remedy.facts.flows import TCP, UDP, Ends, Question, read_between, read_unanswered
 from remedy.facts.model import Address, Protocol
 from remedy.firewall.ruleset import Redirect, UntrackedPair
-from remedy.plan.model import ForgetFlows
+from remedy.plan.actions import ForgetFlows
 
 # A packet that had passed the rules before they were written may make its entry a moment later.
 ROUNDS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from remedy.actions.context import ActionContext
 from remedy.actions.translated_flows import Ending, end_flows
-from remedy.plan.model import SetHairpinMode
+from remedy.plan.actions import SetHairpinMode
 
 SYS_CLASS_NET = Path("/sys/class/net")
 

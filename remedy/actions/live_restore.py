@@ -6,7 +6,7 @@ from remedy.actions.context import ActionContext
 from remedy.actions.daemon_json import directories_to_make, has_content, put_content, remove_directories
 from remedy.actions.engine import Engine
 from remedy.errors import EngineError
-from remedy.plan.model import FileContent, HoldLiveRestore, ReleaseLiveRestore
+from remedy.plan.actions import FileContent, HoldLiveRestore, ReleaseLiveRestore
 
 
 def hold(engine: Engine, content: FileContent) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from remedy.actions.context import ActionContext
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     CreateNetwork,

@@ -18,7 +18,7 @@ from remedy.haproxy.master import load_again
 from remedy.haproxy.running import RunningHaproxy, Whereabouts, as_json, known_again, was_reloaded
 from remedy.haproxy.runtime_api import HaproxySocketAt, RuntimeApi, ServerState
 from remedy.haproxy.serving import Serving, look, still_alive, wait_until_taken_over
-from remedy.plan.model import ConfigFile, RewiredServer, RewireHaproxy
+from remedy.plan.actions import ConfigFile, RewiredServer, RewireHaproxy
 
 
 class RewireHaproxyAction:

@@ -9,7 +9,7 @@ from remedy.actions.pairs_of_today import pairs_of_today
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.writer import select_writer
-from remedy.plan.model import RemoveRules, WriteRules
+from remedy.plan.actions import RemoveRules, WriteRules
 
 
 def put_rules(ruleset: Ruleset, backend: FirewallBackend, context: ActionContext) -> None:

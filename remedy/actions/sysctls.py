@@ -5,7 +5,7 @@ from __future__ import annotations
 from remedy.actions.context import ActionContext
 from remedy.actions.translated_flows import Ending, end_flows
 from remedy.host.sysctls import path_of, read_sysctl, write_sysctl
-from remedy.plan.model import SetSysctls
+from remedy.plan.actions import SetSysctls
 
 
 class SysctlsAction:

@@ -24,7 +24,7 @@ from remedy.facts.model import FirewallBackend
 from remedy.firewall.forward_guard import forward_guard
 from remedy.firewall.guard_loop import GuardLoop
 from remedy.firewall.ruleset import Ruleset
-from remedy.plan.model import FileContent, SwitchUserlandProxy
+from remedy.plan.actions import FileContent, SwitchUserlandProxy
 
 SERVES_TIMEOUT_SECONDS = 30.0
 

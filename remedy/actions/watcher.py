@@ -8,7 +8,7 @@ from remedy.actions.context import ActionContext
 from remedy.apply.settings import Settings
 from remedy.errors import InputError
 from remedy.host.units import is_active, unit_path
-from remedy.plan.model import SetWatcher
+from remedy.plan.actions import SetWatcher
 from remedy.watch.unit import UNIT, check_is_seen, install_watcher, options_of, restore_watcher, uninstall_watcher
 
 

@@ -22,7 +22,7 @@ from remedy.firewall.ruleset import Ruleset
 from remedy.host.conntrack_settings import setting_path
 from remedy.host.sysctls import path_of
 from remedy.host.units import unit_path
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     CreateNetwork,

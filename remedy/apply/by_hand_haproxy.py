@@ -6,7 +6,7 @@ import base64
 import shlex
 from collections.abc import Iterator, Mapping
 
-from remedy.plan.model import RewireHaproxy
+from remedy.plan.actions import RewireHaproxy
 
 # Below the container's root, because its /var/run may be a link that leads to the host's from outside.
 _ASK = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remedy.errors import RemedyError
 from remedy.host.files import read_without_following
-from remedy.plan.model import FileContent
+from remedy.plan.actions import FileContent
 
 MOST_LINES = 60
 

@@ -18,7 +18,7 @@ from remedy.errors import InputError
 from remedy.facts.model import HostFacts
 from remedy.frozen import Frozen
 from remedy.host.files import write_atomically
-from remedy.plan.model import Action, ConnectNetwork, HairpinPort, NetworkMember, SetHairpinMode, SetSysctls
+from remedy.plan.actions import Action, ConnectNetwork, HairpinPort, NetworkMember, SetHairpinMode, SetSysctls
 
 FILE = "followed.json"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from remedy.facts.model import Container, HostFacts
-from remedy.plan.model import Action, ConnectNetwork, NetworkMember, RewireHaproxy, WriteComposeOverride
+from remedy.plan.actions import Action, ConnectNetwork, NetworkMember, RewireHaproxy, WriteComposeOverride
 from remedy.plan.selection import PROJECT_LABEL, SERVICE_LABEL
 
 

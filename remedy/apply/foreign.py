@@ -19,7 +19,7 @@ from remedy.firewall.writer import select_writer
 from remedy.host.conntrack_settings import read_setting
 from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     CreateNetwork,
     HoldLiveRestore,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from remedy.apply.edited_files import Edit, read_regular
-from remedy.plan.model import Action, WriteComposeOverride
+from remedy.plan.actions import Action, WriteComposeOverride
 
 
 def edited_overrides(actions: Iterable[Action]) -> list[Edit]:

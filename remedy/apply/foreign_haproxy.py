@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from remedy.apply.edited_files import Edit, read_regular
 from remedy.errors import StalePlanError
 from remedy.haproxy.config_file import Content, content_of
-from remedy.plan.model import Action, ConfigFile, RewireHaproxy
+from remedy.plan.actions import Action, ConfigFile, RewireHaproxy
 
 
 def edited_configurations(actions: Iterable[Action]) -> list[Edit]:

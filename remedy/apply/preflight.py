@@ -24,11 +24,9 @@ from remedy.haproxy import config_file
 from remedy.host.conntrack_settings import MAXIMUM
 from remedy.host.files import check_writable, read_without_following
 from remedy.paths.engine_versions import has_validate
-from remedy.plan.basis import basis_of, changed_items
-from remedy.plan.model import (
+from remedy.plan.actions import (
     ConfigFile,
     HoldLiveRestore,
-    Plan,
     RemoveRules,
     RewireHaproxy,
     SetWatcher,
@@ -36,6 +34,8 @@ from remedy.plan.model import (
     SwitchUserlandProxy,
     WriteRules,
 )
+from remedy.plan.basis import basis_of, changed_items
+from remedy.plan.model import Plan
 
 CHANGES_SHOWN = 8
 NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from remedy.apply.model import ActionReport, ActionState, Event
 from remedy.apply.system_journal import open_system_journal
-from remedy.plan.model import Action
+from remedy.plan.actions import Action
 
 OnEvent = Callable[[Event], None]
 

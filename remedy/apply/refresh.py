@@ -14,7 +14,7 @@ from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.published import published_ports
-from remedy.plan.model import Action, CreateNetwork, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
+from remedy.plan.actions import Action, CreateNetwork, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
 from remedy.plan.userland_proxy import leftovers_of
 

@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from remedy.facts.model import HostFacts, Link, NetNamespace
+from remedy.plan.actions import ConnectNetwork, SwitchUserlandProxy
 from remedy.plan.basis import basis_of
-from remedy.plan.model import ConnectNetwork, Plan, SwitchUserlandProxy
+from remedy.plan.model import Plan
 
 _BINDING = re.compile(r"'(\S+)>\d+/(?:tcp|udp|sctp)'")
 _CONTAINER = "container "

@@ -15,7 +15,8 @@ from remedy.apply.model import RunOutcome
 from remedy.apply.settings import Settings
 from remedy.errors import InputError, PermissionNeededError
 from remedy.host.files import make_private_directory
-from remedy.plan.model import Action, Plan
+from remedy.plan.actions import Action
+from remedy.plan.model import Plan
 from remedy.plan.plan_file import load_plan, save_plan
 
 RunState = Literal["open", "pending", "applied", "rolled-back", "rollback-incomplete", "failed"]

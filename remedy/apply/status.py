@@ -16,8 +16,7 @@ from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
 from remedy.paths.untracked import untracked_traffic
-from remedy.plan.conntrack.sizing import current_value
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     ReleaseLiveRestore,
@@ -30,7 +29,8 @@ from remedy.plan.model import (
     SwitchUserlandProxy,
     WriteComposeOverride,
 )
-from remedy.plan.model import WriteRules as WriteRulesPlan
+from remedy.plan.actions import WriteRules as WriteRulesPlan
+from remedy.plan.conntrack.sizing import current_value
 from remedy.plan.refusals import WATCHING, proxy_is_configured
 from remedy.spec.models import Spec
 

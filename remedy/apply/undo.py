@@ -13,7 +13,7 @@ from remedy.apply.progress import Progress
 from remedy.apply.refresh import Begun, refreshed_run
 from remedy.apply.runs import Run
 from remedy.facts.model import HostFacts
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     CreateNetwork,

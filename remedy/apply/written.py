@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from remedy.firewall.ruleset import Ruleset
-from remedy.plan.model import Action, WriteRules
+from remedy.plan.actions import Action, WriteRules
 
 
 def as_written(action: Action, undo: Mapping[str, object]) -> Action:

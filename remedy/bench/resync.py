@@ -18,9 +18,9 @@ from remedy.apply.followed import Present
 from remedy.bench.large_host import SERVER_PORT, large_host
 from remedy.cli.garbage import collect_rarely
 from remedy.facts.model import Container, HostFacts
+from remedy.plan.actions import Action
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import held
-from remedy.plan.model import Action
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 from remedy.watch.deciding import Decided

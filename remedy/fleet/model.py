@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
-from remedy.plan.model import Disruption, PlanHost, PlanWarning, Refusal
+from remedy.plan.actions import Disruption
+from remedy.plan.model import PlanHost, PlanWarning, Refusal
 
 
 class ActionOutline(Frozen):

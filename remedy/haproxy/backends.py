@@ -13,7 +13,7 @@ from remedy.facts.model import Address, Container
 from remedy.haproxy.containers import Containers
 from remedy.haproxy.running import RunningHaproxy
 from remedy.host.namespaces import run_in_network_namespace
-from remedy.plan.model import RewiredServer
+from remedy.plan.actions import RewiredServer
 
 WAIT_SECONDS = 10.0
 INTERVAL_SECONDS = 0.2

@@ -16,7 +16,7 @@ from enum import Enum
 from remedy.errors import StalePlanError
 from remedy.facts.container_files import opened_below
 from remedy.host.private_mounts import open_for_writing, run_in_private_mounts
-from remedy.plan.model import ConfigFile
+from remedy.plan.actions import ConfigFile
 
 MAXIMUM_BYTES = 16 << 20
 # Not blocking: what was put in its place may be a pipe that nobody reads.

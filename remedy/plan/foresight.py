@@ -16,8 +16,7 @@ from remedy.paths.hypothesis import (
     without_ruleset,
 )
 from remedy.paths.joined_network import with_members, with_network
-from remedy.plan.conntrack.foresight import with_conntrack_size
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     CreateNetwork,
@@ -35,6 +34,7 @@ from remedy.plan.model import (
     WriteComposeOverride,
     WriteRules,
 )
+from remedy.plan.conntrack.foresight import with_conntrack_size
 from remedy.plan.rewiring.moved import with_rewired_servers
 
 

@@ -6,7 +6,7 @@ from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.writer import select_writer
 from remedy.host.sysctls import conf_name
-from remedy.plan.model import Action, HairpinPort, RemoveRules, SetHairpinMode, SetSysctls, WriteRules
+from remedy.plan.actions import Action, HairpinPort, RemoveRules, SetHairpinMode, SetSysctls, WriteRules
 from remedy.plan.redirects import engine_bridges, hairpin_ruleset
 from remedy.plan.selection import Selected
 from remedy.spec.models import Spec

@@ -14,9 +14,10 @@ from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.paths.published import PublishedPort, container_by_address, published_ports
+from remedy.plan.actions import Action, RemoveRules, WriteRules
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.held_networks import held_networks
-from remedy.plan.model import Action, Refusal, RemoveRules, WriteRules
+from remedy.plan.model import Refusal
 from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, remembered, with_pairs
 from remedy.plan.notrack.pairs import in_order
 from remedy.plan.selection import Selected, only_present, select

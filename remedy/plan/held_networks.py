@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from remedy.facts.model import HostFacts, Network
-from remedy.plan.model import Action, ConnectNetwork, CreateNetwork, NetworkMember, Refusal
+from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, NetworkMember
+from remedy.plan.model import Refusal
 from remedy.plan.selection import Selected
 from remedy.plan.user_network.default_route import would_move
 from remedy.plan.user_network.names import service_of

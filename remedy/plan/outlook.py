@@ -12,8 +12,9 @@ from remedy.paths.clients import UnknownSourceError
 from remedy.paths.consumers import Consumer
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import Datapath
+from remedy.plan.actions import Action, RewireHaproxy, SwitchUserlandProxy, WriteRules
 from remedy.plan.foresight import facts_after, facts_after_each
-from remedy.plan.model import Action, PathChange, RewireHaproxy, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import PathChange
 from remedy.plan.rewiring.moved import destination, rewiring_of
 from remedy.spec.models import HostPort
 

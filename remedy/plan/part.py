@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remedy.plan.model import Action, PlanWarning, Refusal
+from remedy.plan.actions import Action
+from remedy.plan.model import PlanWarning, Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from remedy.firewall.ruleset import Ruleset
 from remedy.paths.consumers import Consumer, known_consumers
 from remedy.paths.published import PublishedPort, published_ports
 from remedy.paths.walk import Datapath
+from remedy.plan.actions import Action
 from remedy.plan.basis import basis_of, fingerprint_of
 from remedy.plan.conntrack import plan_conntrack
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.lost_consumers import lost_consumers
-from remedy.plan.model import Action, PathChange, Plan, PlanHost, PlanWarning, Refusal
+from remedy.plan.model import PathChange, Plan, PlanHost, PlanWarning, Refusal
 from remedy.plan.notrack.bundle import Untracking, plan_notrack
 from remedy.plan.outlook import Outlook, each_once, in_safe_order, path_change
 from remedy.plan.part import Part

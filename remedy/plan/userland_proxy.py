@@ -24,9 +24,7 @@ from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.engine_versions import leaves_masquerade
 from remedy.paths.published import PublishedPort, connections_by_proxy
-from remedy.plan.daemon_json import with_values
-from remedy.plan.engine_flags import configured, keeps_live_restore
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     Disruption,
     FileContent,
@@ -40,6 +38,8 @@ from remedy.plan.model import (
     SwitchUserlandProxy,
     WriteRules,
 )
+from remedy.plan.daemon_json import with_values
+from remedy.plan.engine_flags import configured, keeps_live_restore
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
 from remedy.plan.refusals import proxy_is_configured
 

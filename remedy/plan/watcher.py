@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from remedy.facts.model import HostFacts
 from remedy.facts.systemd import WATCHER_UNIT, unseen_place
-from remedy.plan.model import Refusal, SetWatcher
+from remedy.plan.actions import SetWatcher
+from remedy.plan.model import Refusal
 from remedy.plan.part import Part
 from remedy.plan.refusals import WATCHING
 from remedy.spec.load import USUAL_PLACE

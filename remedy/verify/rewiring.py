@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action
+from remedy.plan.actions import Action
 from remedy.plan.rewiring.probes import missing_members, rewired_probes
 from remedy.verify.connect import Answer
 from remedy.verify.probes import Key, probe_until_as_before

@@ -10,7 +10,8 @@ from remedy.facts.model import HostFacts, Protocol
 from remedy.firewall.ruleset import UntrackedPair
 from remedy.firewall.untracked_pairs import of_today, present_pairs
 from remedy.paths.untracked import UntrackedTraffic, untracked_traffic
-from remedy.plan.model import Action, ProbePlan, WriteRules
+from remedy.plan.actions import Action, WriteRules
+from remedy.plan.model import ProbePlan
 from remedy.spec.models import HostPort
 from remedy.verify.connect import Answer
 from remedy.verify.probes import Key as ProbeKey

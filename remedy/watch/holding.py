@@ -20,8 +20,9 @@ from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.firewall.writer import select_writer
+from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, ForgetFlows, RemoveRules, WriteRules
 from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, pinned_to, without_containers
-from remedy.plan.model import Action, ConnectNetwork, CreateNetwork, ForgetFlows, Refusal, RemoveRules, WriteRules
+from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
 from remedy.watch.apart import Apart
 from remedy.watch.applied import Applied, AppliedRuns

@@ -15,7 +15,7 @@ from remedy.actions.registry import executor_for
 from remedy.apply.followed import Present, record_followed
 from remedy.apply.settings import Settings
 from remedy.errors import RemedyError
-from remedy.plan.model import ConnectNetwork, CreateNetwork
+from remedy.plan.actions import ConnectNetwork, CreateNetwork
 
 ATTEMPTS = 3
 

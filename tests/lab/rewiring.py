@@ -27,7 +27,7 @@ from remedy.actions.rewire_haproxy import RewireHaproxyAction
 from remedy.errors import RemedyError
 from remedy.facts.gathering import gather
 from remedy.haproxy import backends, config_file, serving
-from remedy.plan.model import ConfigFile, FileContent, RewiredServer, RewireHaproxy
+from remedy.plan.actions import ConfigFile, FileContent, RewiredServer, RewireHaproxy
 
 def made():
     facts = gather()

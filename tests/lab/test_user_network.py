@@ -28,8 +28,9 @@ from remedy.host.namespaces import run_in_network_namespace
 from remedy.lab import Host
 from remedy.paths.published import host_addresses
 from remedy.paths.walk import Datapath
+from remedy.plan.actions import Action, ConnectNetwork
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import Action, ConnectNetwork, Plan
+from remedy.plan.model import Plan
 from remedy.plan.plan_file import save_plan
 from remedy.plan.planner import make_plan
 from remedy.plan.user_network import NetworkPlan, plan_network

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from remedy.facts.model import ComposeProject, Container, FileState, HostFacts
+from remedy.plan.actions import Action, FileContent, WriteComposeOverride
 from remedy.plan.compose_override import told
 from remedy.plan.compose_override.stays import Services, Stays, Wanted, by_project, compose_project, stays_of
 from remedy.plan.compose_override.text import override_text
-from remedy.plan.model import Action, FileContent, PlanWarning, WriteComposeOverride
+from remedy.plan.model import PlanWarning
 from remedy.plan.selection import SERVICE_LABEL
 
 Planned = tuple[tuple[Action, ...], tuple[PlanWarning, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from remedy.facts.conntrack_sizing import parse_setting_lines
 from remedy.facts.model import KeptFile
 from remedy.host.conntrack_settings import HASH_SIZE, MODULE_FILE, OPTIONS_FILE, SYSCTL_FILE
-from remedy.plan.model import FileContent
+from remedy.plan.actions import FileContent
 
 _HEAD = "# Written by remedy (remedies: conntrack); `remedy rollback` takes it away.\n"
 

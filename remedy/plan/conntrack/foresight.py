@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remedy.facts.model import HostFacts, KeptFile
 from remedy.host.conntrack_settings import BUCKETS, HASH_SIZE, MAXIMUM
-from remedy.plan.model import SizeConntrack
+from remedy.plan.actions import SizeConntrack
 
 
 def with_conntrack_size(facts: HostFacts, action: SizeConntrack) -> HostFacts:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from remedy.facts.model import ConntrackSizing, HostFacts
 from remedy.host.conntrack_settings import BUCKETS, ESTABLISHED, GLOBAL_SYSCTLS, HASH_SIZE, MAXIMUM, TIME_WAIT
+from remedy.plan.actions import Disruption, SizeConntrack
 from remedy.plan.conntrack.arithmetic import USUAL_BYTES_PER_ENTRY, Size, Table, size_of
 from remedy.plan.conntrack.files import held_value, originals, wanted_files
 from remedy.plan.conntrack.warnings import sizing_warnings
-from remedy.plan.model import Disruption, Refusal, SizeConntrack
+from remedy.plan.model import Refusal
 from remedy.plan.part import Part
 from remedy.spec.conntrack import ConntrackOptions
 from remedy.spec.models import Spec

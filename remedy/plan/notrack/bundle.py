@@ -17,8 +17,9 @@ from remedy.paths.consumers import Consumer
 from remedy.paths.hypothesis import with_ruleset, without_ruleset
 from remedy.paths.published import PublishedPort
 from remedy.paths.walk import Datapath
+from remedy.plan.actions import Action
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import Action, PlanWarning, Refusal
+from remedy.plan.model import PlanWarning, Refusal
 from remedy.plan.notrack import obstacles, told
 from remedy.plan.notrack.rule_actions import keeping_untracked, removal
 from remedy.plan.notrack.survey import Survey, with_accepts_where_needed

@@ -14,7 +14,8 @@ from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.untracked_pairs import NOTRACK, of_today
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import PublishedPort
-from remedy.plan.model import Action, Refusal
+from remedy.plan.actions import Action
+from remedy.plan.model import Refusal
 from remedy.plan.notrack.pairs import in_order, place_of
 from remedy.plan.selection import Selected
 from remedy.spec.models import Spec

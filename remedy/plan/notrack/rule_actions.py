@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.untracked_pairs import NOTRACK
+from remedy.plan.actions import Action, ForgetFlows, RemoveRules, WriteRules
 from remedy.plan.hairpin import has_rules
-from remedy.plan.model import Action, ForgetFlows, RemoveRules, WriteRules
 from remedy.plan.notrack.obstacles import words
 
 SHOWN = 8

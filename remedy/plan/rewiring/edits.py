@@ -11,7 +11,7 @@ from remedy.haproxy_cfg.edit import ResolversSection, ServerEdit, edit_config
 from remedy.haproxy_cfg.engine_dns import Transport
 from remedy.haproxy_cfg.servers import CHECK_RULE_PORT, ServerLine
 from remedy.haproxy_cfg.traits import Traits
-from remedy.plan.model import ConfigFile, FileContent, RewiredServer
+from remedy.plan.actions import ConfigFile, FileContent, RewiredServer
 from remedy.plan.rewiring.mapping import Led, LeftAlone
 from remedy.plan.user_network import NetworkPlan
 from remedy.spec.models import HostPort

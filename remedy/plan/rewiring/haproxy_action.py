@@ -11,15 +11,8 @@ from remedy.facts.model import Container, HaproxyFacts, HaproxyFile
 from remedy.haproxy_cfg.engine_dns import transport_for
 from remedy.haproxy_cfg.servers import read_servers
 from remedy.haproxy_cfg.traits import read_traits
-from remedy.plan.model import (
-    Action,
-    ConfigFile,
-    ConnectNetwork,
-    Disruption,
-    PlanWarning,
-    Refusal,
-    RewireHaproxy,
-)
+from remedy.plan.actions import Action, ConfigFile, ConnectNetwork, Disruption, RewireHaproxy
+from remedy.plan.model import PlanWarning, Refusal
 from remedy.plan.rewiring.consequences import consequences
 from remedy.plan.rewiring.edits import Change, Config, change_of, moved_addresses, written_files
 from remedy.plan.rewiring.mapping import Led, LeftAlone

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from remedy.facts.model import Address, HostFacts
 from remedy.paths.consumers import Consumer
-from remedy.plan.model import Action, RewiredServer, RewireHaproxy
+from remedy.plan.actions import Action, RewiredServer, RewireHaproxy
 from remedy.plan.rewiring.probes import address_on as address_of
 from remedy.spec.models import HostPort, Spec
 

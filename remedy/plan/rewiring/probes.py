@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from remedy.facts.model import Address, Container, HostFacts
-from remedy.plan.model import Action, ProbePlan, RewireHaproxy
+from remedy.plan.actions import Action, RewireHaproxy
+from remedy.plan.model import ProbePlan
 from remedy.spec.models import HostPort
 
 

@@ -8,7 +8,8 @@ from itertools import combinations
 from typing import Literal
 
 from remedy.facts.model import Container, HostFacts, Network, Subnet
-from remedy.plan.model import Action, ConnectNetwork, CreateNetwork, NetworkMember, PlanWarning, Refusal
+from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, NetworkMember
+from remedy.plan.model import PlanWarning, Refusal
 from remedy.plan.user_network import obstacles
 from remedy.plan.user_network.choice import Choice, choose, families
 from remedy.plan.user_network.default_route import would_move

@@ -12,7 +12,7 @@ from remedy.actions.compose_override import ComposeOverrideAction, unexpected
 from remedy.actions.context import ActionContext
 from remedy.errors import InputError, RemedyError
 from remedy.host.compose import Config
-from remedy.plan.model import FileContent, WriteComposeOverride
+from remedy.plan.actions import FileContent, WriteComposeOverride
 
 OLD = frozenset({"dev1_default"})
 NEW = OLD | {"lb"}

@@ -14,7 +14,7 @@ from remedy.actions.context import ActionContext
 from remedy.apply.by_hand import commands_by_hand
 from remedy.host import conntrack_settings, sysctls
 from remedy.host.conntrack_settings import BUCKETS, HASH_SIZE, MAXIMUM, TIME_WAIT, read_setting, setting_path
-from remedy.plan.model import FileContent, SizeConntrack
+from remedy.plan.actions import FileContent, SizeConntrack
 
 BEFORE = {TIME_WAIT: "120", BUCKETS: "262144", MAXIMUM: "262144", HASH_SIZE: "262144"}
 WANTED = {TIME_WAIT: "30", BUCKETS: "524288", MAXIMUM: "524288"}

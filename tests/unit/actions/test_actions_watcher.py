@@ -10,7 +10,7 @@ from remedy.actions.watcher import spec_of
 from remedy.apply.settings import Settings
 from remedy.errors import InputError, RefusedError
 from remedy.facts import systemd
-from remedy.plan.model import SetWatcher
+from remedy.plan.actions import SetWatcher
 from remedy.watch.unit import options_of, unit_text
 
 

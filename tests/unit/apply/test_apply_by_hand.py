@@ -11,7 +11,8 @@ import pytest
 
 from remedy.apply.by_hand import commands_by_hand
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action, FileContent, HoldLiveRestore, Leftover, Plan, SwitchUserlandProxy, WriteRules
+from remedy.plan.actions import Action, FileContent, HoldLiveRestore, Leftover, SwitchUserlandProxy, WriteRules
+from remedy.plan.model import Plan
 
 
 def action(plan: Plan, name: str) -> Action:

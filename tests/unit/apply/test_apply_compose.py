@@ -10,7 +10,8 @@ import pytest
 
 from remedy.apply.foreign import foreign_changes, foreign_differences, keep_foreign_files
 from remedy.apply.runs import Run
-from remedy.plan.model import FileContent, Plan, WriteComposeOverride
+from remedy.plan.actions import FileContent, WriteComposeOverride
+from remedy.plan.model import Plan
 from remedy.plan.plan_file import save_plan
 
 Journalled = Callable[..., Run]

@@ -17,7 +17,8 @@ from remedy.errors import InputError, RefusedError
 from remedy.facts.model import ConntrackSizing, HostFacts, KeptFile
 from remedy.host import sysctls
 from remedy.host.conntrack_settings import MAXIMUM, TIME_WAIT, setting_path
-from remedy.plan.model import FileContent, Plan, SizeConntrack
+from remedy.plan.actions import FileContent, SizeConntrack
+from remedy.plan.model import Plan
 from remedy.plan.plan_file import save_plan
 
 VALUES = {TIME_WAIT: "30", MAXIMUM: "524288"}

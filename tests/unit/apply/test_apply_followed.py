@@ -11,8 +11,9 @@ from remedy.apply.foreign import foreign_changes
 from remedy.apply.runs import Run
 from remedy.apply.undo import to_undo
 from remedy.facts.model import HostFacts
+from remedy.plan.actions import ConnectNetwork, HairpinPort, NetworkMember, SetHairpinMode, SetSysctls, WriteRules
 from remedy.plan.held import with_redirects
-from remedy.plan.model import ConnectNetwork, HairpinPort, NetworkMember, Plan, SetHairpinMode, SetSysctls, WriteRules
+from remedy.plan.model import Plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 

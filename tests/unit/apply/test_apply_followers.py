@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remedy.apply.followers import belongs_to_run, with_followers
 from remedy.facts.model import Container, Endpoint, HostFacts
-from remedy.plan.model import ConnectNetwork, FileContent, NetworkMember, RewireHaproxy, WriteComposeOverride
+from remedy.plan.actions import ConnectNetwork, FileContent, NetworkMember, RewireHaproxy, WriteComposeOverride
 
 TEXTS = {"summary": "s", "reason": "r", "before": "b", "after": "a", "inverse": "i"}
 CONNECT = ConnectNetwork(

@@ -9,7 +9,8 @@ import pytest
 
 from remedy.apply.foreign import foreign_changes, keep_foreign_files
 from remedy.apply.runs import Run
-from remedy.plan.model import HoldLiveRestore, Plan, ReleaseLiveRestore, SwitchUserlandProxy
+from remedy.plan.actions import HoldLiveRestore, ReleaseLiveRestore, SwitchUserlandProxy
+from remedy.plan.model import Plan
 
 Journalled = Callable[..., Run]
 ALL = [("intent", i) for i in ("hold_live_restore", "userland_proxy", "release_live_restore")]

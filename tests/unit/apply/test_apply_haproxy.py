@@ -18,7 +18,8 @@ from remedy.apply.runs import Run
 from remedy.cli.views.filediff import FileHistory
 from remedy.errors import InputError, StalePlanError
 from remedy.facts.model import HostFacts
-from remedy.plan.model import ConfigFile, FileContent, Plan, RewireHaproxy
+from remedy.plan.actions import ConfigFile, FileContent, RewireHaproxy
+from remedy.plan.model import Plan
 
 Journalled = Callable[..., Run]
 ORIGINAL = b"backend api\n server api1 172.17.0.1:5001\n"

@@ -23,7 +23,8 @@ from remedy.apply.settings import Settings
 from remedy.apply.status import status_report
 from remedy.apply.undo import undo_actions
 from remedy.facts.model import Endpoint, HostFacts, Network
-from remedy.plan.model import ConnectNetwork, CreateNetwork, NetworkMember, Plan, RewireHaproxy
+from remedy.plan.actions import ConnectNetwork, CreateNetwork, NetworkMember, RewireHaproxy
+from remedy.plan.model import Plan
 
 TEXTS = {"summary": "s", "reason": "r", "before": "b", "after": "a", "inverse": "i"}
 SUBNET = ip_network("172.30.255.0/24")

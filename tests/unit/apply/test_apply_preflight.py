@@ -7,7 +7,8 @@ import pytest
 from remedy.apply.preflight import check_can_work
 from remedy.errors import MissingToolError
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Plan, WriteRules
+from remedy.plan.actions import WriteRules
+from remedy.plan.model import Plan
 
 
 def test_a_python_iptables_that_finds_no_library_is_told_of_before_anything_is_changed(

@@ -17,7 +17,8 @@ from remedy.apply.refresh import refreshed, refreshed_run
 from remedy.apply.runs import Run
 from remedy.apply.undo import Undone, to_undo, undo_actions
 from remedy.facts.model import HostFacts
-from remedy.plan.model import Action, CreateNetwork, Plan, SwitchUserlandProxy
+from remedy.plan.actions import Action, CreateNetwork, SwitchUserlandProxy
+from remedy.plan.model import Plan
 
 ORDER = ["route_localnet", "hairpin_mode", "bridge", "hold_live_restore", "userland_proxy", "release_live_restore"]
 ORDER += ["unbridge"]

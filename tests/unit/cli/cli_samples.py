@@ -17,18 +17,12 @@ from remedy.apply.model import (
 from remedy.facts.model import ConntrackLosses, Protocol
 from remedy.firewall.ruleset import Redirect, Ruleset
 from remedy.paths.tracked import Origin, Tracked
-from remedy.plan.model import (
+from remedy.plan.actions import (
     Action,
     Disruption,
     FileContent,
     HairpinPort,
     HoldLiveRestore,
-    PathChange,
-    Plan,
-    PlanHost,
-    PlanWarning,
-    ProbePlan,
-    Refusal,
     ReleaseLiveRestore,
     RemoveRules,
     SetHairpinMode,
@@ -36,6 +30,7 @@ from remedy.plan.model import (
     SwitchUserlandProxy,
     WriteRules,
 )
+from remedy.plan.model import PathChange, Plan, PlanHost, PlanWarning, ProbePlan, Refusal
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 ORIGINAL = b'{\n  "log-driver": "local"\n}\n'

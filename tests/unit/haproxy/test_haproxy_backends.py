@@ -11,7 +11,7 @@ import pytest
 from remedy.facts.model import Address, Container, Endpoint
 from remedy.haproxy import backends
 from remedy.haproxy.backends import _missing, addresses_in_common
-from remedy.plan.model import RewiredServer
+from remedy.plan.actions import RewiredServer
 
 
 def container(name: str, **networks: str) -> Container:

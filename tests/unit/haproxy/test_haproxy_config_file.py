@@ -21,7 +21,7 @@ from remedy.haproxy.config_file import (
     write_original,
     write_target,
 )
-from remedy.plan.model import ConfigFile, FileContent
+from remedy.plan.actions import ConfigFile, FileContent
 
 ORIGINAL = b"server api1 172.17.0.1:5001 check\r\nserver api2 172.17.0.1:5002\n"
 TARGET = b"server api1 dev1-api-1:8080 check\r\nserver api2 dev1-api-2:8080 resolvers remedy\nresolvers remedy\n"

@@ -9,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from remedy.facts.model import ComposeProject, Container, FileState, HostFacts
+from remedy.plan.actions import WriteComposeOverride
 from remedy.plan.compose_override import plan_overrides
-from remedy.plan.model import WriteComposeOverride
 
 NETWORK = "remedy-lb"
 ALIASES = {("dev1", "api"): "dev1-api", ("dev1", "haproxy"): "dev1-haproxy"}

@@ -19,8 +19,9 @@ from remedy.host.conntrack_settings import (
     SYSCTL_FILE,
     TIME_WAIT,
 )
+from remedy.plan.actions import SizeConntrack
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import Plan, SizeConntrack
+from remedy.plan.model import Plan
 
 Planner = Callable[..., Plan]
 MACHINE = (MAXIMUM, BUCKETS, TIME_WAIT, ESTABLISHED, HASH_SIZE)

@@ -7,9 +7,9 @@ from ipaddress import ip_network
 import pytest
 
 from remedy.facts.model import HostFacts, Unread
+from remedy.plan.actions import ConnectNetwork, CreateNetwork, NetworkMember, RemoveRules, WriteRules
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import held, held_ruleset, held_rulesets, unread_for_holding
-from remedy.plan.model import ConnectNetwork, CreateNetwork, NetworkMember, RemoveRules, WriteRules
 from remedy.spec.models import Spec
 from remedy.watch.quick_facts import kept_for_quick
 

@@ -13,10 +13,11 @@ from test_planning_user_network import API, BALANCED, OPERATOR, with_config
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.paths.walk import with_bridge_netfilter
+from remedy.plan.actions import Action, ForgetFlows, RemoveRules, WriteRules
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import Held, held_ruleset, held_rulesets, pinned_to, without_containers
 from remedy.plan.held import held as held_by
-from remedy.plan.model import Action, ForgetFlows, Plan, RemoveRules, WriteRules
+from remedy.plan.model import Plan
 from remedy.plan.notrack.following import remembered
 from remedy.plan.notrack.pairs import in_order
 from remedy.spec.models import Spec

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remedy.facts.model import ConntrackFacts, Container, DaemonJson, Endpoint, HostFacts, Network, Route, RoutingRule
-from remedy.plan.model import ConnectNetwork, CreateNetwork
+from remedy.plan.actions import ConnectNetwork, CreateNetwork
 from remedy.plan.user_network import NetworkPlan, plan_network
 from remedy.plan.user_network.names import is_safe_name, safe_alias
 from remedy.plan.user_network.subnets import POOLS, Taken, collision, free_subnet

@@ -13,8 +13,9 @@ from remedy.firewall.saved_edit import EditableRules
 from remedy.paths.hypothesis import with_sysctls
 from remedy.paths.telling import translations
 from remedy.paths.walk import Datapath, with_bridge_netfilter
+from remedy.plan.actions import ConnectNetwork, ForgetFlows, RemoveRules, RewireHaproxy, WriteRules
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import ConnectNetwork, ForgetFlows, Plan, RemoveRules, RewireHaproxy, WriteRules
+from remedy.plan.model import Plan
 from remedy.spec.models import HostPort
 
 BALANCER = "dev1-haproxy-1"

@@ -9,7 +9,8 @@ import pytest
 
 from remedy.facts.haproxy_config import Reading, parse_config
 from remedy.facts.model import HaproxyFile, HaproxySocket, HostFacts
-from remedy.plan.model import ConnectNetwork, CreateNetwork, Plan, RewireHaproxy, SwitchUserlandProxy
+from remedy.plan.actions import ConnectNetwork, CreateNetwork, RewireHaproxy, SwitchUserlandProxy
+from remedy.plan.model import Plan
 
 CFG = "/usr/local/etc/haproxy/haproxy.cfg"
 OPERATOR = """\

@@ -7,7 +7,7 @@ import pytest
 
 from remedy.facts.model import HostFacts
 from remedy.paths.published import published_ports
-from remedy.plan.model import HoldLiveRestore, RemoveRules, SwitchUserlandProxy, WriteRules
+from remedy.plan.actions import HoldLiveRestore, RemoveRules, SwitchUserlandProxy, WriteRules
 
 OFF = {"userland_proxy": False}
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from remedy.facts.model import HostFacts
+from remedy.plan.actions import SetWatcher
 from remedy.plan.foresight import facts_after
-from remedy.plan.model import Plan, SetWatcher
+from remedy.plan.model import Plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 

@@ -17,8 +17,9 @@ from remedy.apply.journal import Journal
 from remedy.apply.settings import Settings
 from remedy.facts.model import HostFacts, Protocol
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
+from remedy.plan.actions import ConnectNetwork, NetworkMember, RemoveRules, WriteRules
 from remedy.plan.held import Held
-from remedy.plan.model import ConnectNetwork, NetworkMember, Plan, RemoveRules, WriteRules
+from remedy.plan.model import Plan
 from remedy.plan.plan_file import save_plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec

@@ -15,7 +15,7 @@ from remedy.apply.followed import Present, read_followed
 from remedy.apply.lock import host_lock, lock_is_held
 from remedy.apply.settings import Settings
 from remedy.errors import EngineError, LockHeldError
-from remedy.plan.model import ConnectNetwork, NetworkMember
+from remedy.plan.actions import ConnectNetwork, NetworkMember
 from remedy.watch.joining import Join, join
 from remedy.watch.shared_lock import SharedLock
 
