@@ -1,6 +1,7 @@
 """One run of remedy per host at a time. The kernel drops the lock with its process, however that ends.
 
-The watcher holds it for one transaction at a time, a moment each: who finds it held by the watcher waits for that.
+The watcher holds it for one transaction at a time, a moment each, or as long as the engine needs to connect containers:
+who finds it held by the watcher waits for that.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def host_lock(settings: Settings, purpose: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(settings.state_dir / "lock", mode=0o600)
+    # Whoever of the watcher's threads is the last to need it gives it back.
+    lock = FileLock(settings.state_dir / "lock", mode=0o600, thread_local=False)
     note = settings.state_dir / "lock-holder.json"
     try:
         make_private_directory(settings.state_dir)

@@ -41,6 +41,7 @@ class Transaction:
     ended: datetime | None = None
     end: End | None = None
     error: str | None = None
+    writes_rules: bool = True
 
 
 class WatchJournal:
@@ -52,13 +53,14 @@ class WatchJournal:
         self._clock = clock
         self._mutex = threading.Lock()
 
-    def begin(self, run: str, why: Sequence[str], actions: Sequence[str]) -> str:
+    def begin(self, run: str, why: Sequence[str], actions: Sequence[str], *, writes_rules: bool = True) -> str:
         """Announce a transaction; return its id."""
         make_private_directory(self._directory)
         with self._mutex:
             self._keep_small()
         identity = f"{self._clock():%Y%m%d-%H%M%S}-w{secrets.token_hex(2)}"
-        self._write("intent", identity, run=run, why=list(why), actions=list(actions))
+        what = {"why": list(why), "actions": list(actions), **({} if writes_rules else {"writes_rules": False})}
+        self._write("intent", identity, run=run, **what)
         return identity
 
     def end(self, identity: str, error: str | None = None) -> None:
@@ -98,7 +100,14 @@ def transactions(state_dir: Path) -> tuple[Transaction, ...]:
         identity, data = record.action or "", record.data
         if record.event == "intent":
             why, actions = tuple(data.get("why", ())), tuple(data.get("actions", ()))
-            found[identity] = Transaction(identity, str(data.get("run", "")), record.time, why, actions)
+            found[identity] = Transaction(
+                identity,
+                str(data.get("run", "")),
+                record.time,
+                why,
+                actions,
+                writes_rules=bool(data.get("writes_rules", True)),
+            )
         elif identity in found and record.event in _ENDS:
             found[identity] = replace(
                 found[identity], ended=record.time, end=_ENDS[record.event], error=data.get("error")
@@ -107,6 +116,6 @@ def transactions(state_dir: Path) -> tuple[Transaction, ...]:
 
 
 def was_cut_off(state_dir: Path) -> bool:
-    """Whether one of the newest transactions never ended: it is at work, or its process was killed."""
-    # Of two threads, one of which may have begun and ended while the other was at work.
-    return any(known.end is None for known in transactions(state_dir)[-2:])
+    """Whether the newest transaction that writes rules never ended: it is at work, or its process was killed."""
+    known = [one for one in transactions(state_dir) if one.writes_rules]
+    return bool(known) and known[-1].end is None

@@ -124,11 +124,14 @@ def as_written_for(ruleset: Ruleset, written: Ruleset | None, names: frozenset[s
     pairs = [pair for pair in written.untracked if not names.isdisjoint((pair.client, pair.server))]
     if not redirects and not pairs:
         return kept
-    # In the order that a plan has them in; and what they rest on is as the written ones had it where nothing else is.
-    return (written if kept.is_empty else kept).model_copy(
+    # In the order that a plan has them in; and with all that either of the two rests on.
+    return kept.model_copy(
         update={
             "redirects": tuple(sorted((*kept.redirects, *redirects), key=lambda redirect: redirect.container)),
             "untracked": in_order((*kept.untracked, *pairs)) if pairs else kept.untracked,
+            "engine_bridges": tuple(sorted({*kept.engine_bridges, *written.engine_bridges})),
+            "guard_localnet": tuple(sorted({*kept.guard_localnet, *written.guard_localnet})),
+            "forward_guard": kept.forward_guard or written.forward_guard,
         }
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import partial
 from threading import RLock, Timer
 from typing import Any
 
@@ -18,6 +19,7 @@ from remedy.apply.settings import Settings
 from remedy.errors import EngineError, RemedyError
 
 LONGEST_SECONDS = 600.0
+PATIENCE_SECONDS = {"join": 60.0}  # for which no run can begin
 STAYS_SECONDS = 15.0
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 
@@ -31,10 +33,12 @@ class Apart:
         self._lock = RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._ends: Timer | None = None
+        self._asked = 0
 
     def do(self, errand: str, *values: object) -> Any:
         """The errand's answer. Raises RemedyError."""
         with self._lock:
+            self._asked += 1
             if self._ends is not None:
                 self._ends.cancel()
             try:
@@ -42,7 +46,7 @@ class Apart:
             except BaseException:
                 self.close()
                 raise
-            self._ends = Timer(self._stays, self.close)
+            self._ends = Timer(self._stays, partial(self._close_after, self._asked))
             self._ends.daemon = True
             self._ends.start()
         if error is not None:
@@ -58,11 +62,16 @@ class Apart:
                 process.kill()
                 process.communicate()
 
+    def _close_after(self, asked: int) -> None:
+        with self._lock:
+            if asked == self._asked:  # else it was asked once more while this waited
+                self.close()
+
     def _ask(self, errand: str, values: tuple[object, ...]) -> Any:
         if self._process is None:
             self._process = _start(self._settings)
         process = self._process
-        patience = Timer(LONGEST_SECONDS, process.kill)
+        patience = Timer(PATIENCE_SECONDS.get(errand, LONGEST_SECONDS), process.kill)
         patience.daemon = True
         patience.start()
         try:

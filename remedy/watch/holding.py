@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from remedy.actions.context import ActionContext
 from remedy.actions.forget_flows import forget_tracked, forget_unanswered
@@ -21,22 +22,22 @@ from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.firewall.writer import select_writer
 from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, ForgetFlows, RemoveRules, WriteRules
-from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, pinned_to, without_containers
+from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, without_containers
 from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
 from remedy.watch.apart import Apart
-from remedy.watch.applied import Applied, AppliedRuns
+from remedy.watch.applied import Applied, AppliedRuns, Seen
 from remedy.watch.deciding import Decided
 from remedy.watch.engine_socket import list_containers
 from remedy.watch.joining import Join
 from remedy.watch.metrics.meter import Standing
 from remedy.watch.quick_facts import with_listed
+from remedy.watch.rule_changes import changes_told, needs_no_record, settling, write_actions
 from remedy.watch.schedule import Since
 from remedy.watch.shared_lock import SharedLock
 
 Warn = Callable[[str], None]
 Changes = Callable[[], Since]
-CHANGED = "the containers changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Joining:
 
     joins: tuple[Join, ...]
     run: str
+    runs: Seen  # that it was decided by
     why: tuple[str, ...]
 
     @property
@@ -114,16 +116,23 @@ class Holding:
         self._tell_refusals("tracked as before", wanted.left_tracked)
         self._tell_refusals("the network is not joined", wanted.unjoined)
         self._refused = {*wanted.left_tracked, *wanted.unjoined}
-        since, joining = since_asked(), _joining(applied, decided, why)
-        rulesets = {ruleset.name: self._settled(ruleset, since, joining) for ruleset in wanted.rulesets}
-        actions = tuple(action for action in _settling(wanted.actions, rulesets) if not self._is_written(action))
-        if any(not isinstance(action, ForgetFlows) for action in actions):
-            done = self._transaction(applied, actions, decided.present, why)
-            return replace(done, joining=joining)
-        if joining is None and since_look() == Since():
+        joining = _joining(applied, decided, why)
+        done = self._transaction(applied, partial(self._due, decided, joining, since_asked), decided.present, why)
+        if done.again:
+            return done
+        if not done.actions and joining is None and since_look() == Since():
             self._remember_rules(wanted.rulesets)
-        self._settle()
-        return Done(joining=joining)
+        if not done.actions:
+            self._settle()
+        return replace(done, joining=joining)
+
+    def _due(self, decided: Decided, joining: Joining | None, since_asked: Changes) -> tuple[Action, ...]:
+        """What is to be done here, by what is known at this moment."""
+        since = since_asked()
+        rulesets = {ruleset.name: self._settled(ruleset, since, joining) for ruleset in decided.wanted.rulesets}
+        actions = settling(decided.wanted.actions, rulesets)
+        due = tuple(action for action in actions if not self._is_written(action))
+        return due if any(not isinstance(action, ForgetFlows) for action in due) else ()
 
     def _settled(self, ruleset: Ruleset, since: Since, joining: Joining | None) -> Ruleset:
         """Who changed meanwhile has the rules that were written for that, or none.
@@ -138,20 +147,20 @@ class Holding:
     def join(self, joining: Joining) -> Done:
         """Make and join networks. For another thread: a busy engine takes seconds. Raises RemedyError, OSError."""
         with self._lock.hold():
-            if self.runs.have_changed():
+            if self.runs.latest() != joining.runs:
                 return Done(again=True)
-            told = tuple(join.action.summary for join in joining.joins)
             try:
-                identity = self._journal.begin(joining.run, joining.why, told)
+                told = tuple(join.action.summary for join in joining.joins)
+                identity = self._journal.begin(joining.run, joining.why, told, writes_rules=False)
             except OSError as error:
                 raise self._no_record() from error
             try:
-                self._apart.do("join", joining.joins)
+                done = tuple(self._apart.do("join", joining.joins))
             except Exception as error:
                 self._end(identity, str(error) or type(error).__name__)
                 raise
             self._end(identity)
-        return Done(told, run=joining.run, transaction=identity)
+        return Done(done, run=joining.run, transaction=identity)
 
     def _is_written(self, action: Action) -> bool:
         """Rules that were written while the host was looked at, and stand."""
@@ -169,30 +178,40 @@ class Holding:
         if applied.state != "applied" or self.facts is None:
             return Done(state=applied.state)
         facts = with_listed(self.facts, list_containers(self._settings.socket))
+        rulesets = held_rulesets(spec, facts, applied.actions, self._last)
+        due = partial(self._quickly_due, applied, rulesets, changes, stand)
+        return self._transaction(applied, due, None, why)
+
+    def _quickly_due(
+        self, applied: Applied, rulesets: Sequence[Ruleset], changes: Changes, stand: bool
+    ) -> tuple[Action, ...]:
         since = changes()
         actions: list[Action] = []
-        for ruleset in held_rulesets(spec, facts, applied.actions, self._last):
+        for ruleset in rulesets:
             wanted = without_containers(ruleset, since.gone | since.answered)
             written, backend = self._written(applied, ruleset.name)
             is_due = written is not None if wanted.is_empty else written != wanted or not stand
             if backend is not None and is_due:
-                actions += _write(wanted, written, backend)
-        return self._transaction(applied, actions, None, why) if actions else Done()
+                actions += write_actions(wanted, written, backend)
+        return tuple(actions)
 
     def drop(self, names: Sequence[str], why: Sequence[str]) -> Done:
         """Take away at once what is pinned to addresses of containers that are gone. Raises RemedyError, OSError."""
         applied = self.runs.read()
         if applied.state != "applied":
             return Done(state=applied.state)
+        return self._transaction(applied, partial(self._gone_with, applied, frozenset(names)), None, why)
+
+    def _gone_with(self, applied: Applied, names: frozenset[str]) -> tuple[Action, ...]:
         actions: list[Action] = []
         for name in RULESET_NAMES:
             written, backend = self._written(applied, name)
             if written is None or backend is None:
                 continue
-            kept = without_containers(written, frozenset(names))
+            kept = without_containers(written, names)
             if kept is not written:
-                actions += _write(kept, written, backend)
-        return self._transaction(applied, actions, None, why) if actions else Done()
+                actions += write_actions(kept, written, backend)
+        return tuple(actions)
 
     def standing(self) -> Standing:
         """What is applied and held now, for the metrics; from remedy's own records alone."""
@@ -257,22 +276,28 @@ class Holding:
             self._is_settled = True
 
     def _transaction(
-        self, applied: Applied, actions: Sequence[Action], present: Present | None, why: Sequence[str]
+        self, applied: Applied, due: Callable[[], tuple[Action, ...]], present: Present | None, why: Sequence[str]
     ) -> Done:
+        """Do what is due: asked before, so as not to lock for nothing, and again once nobody else is at work."""
+        if not due():
+            return Done()
         with self._lock.hold():
             if self.runs.have_changed():
                 return Done(again=True)
+            actions = due()
+            if not actions:
+                return Done()
             run = applied.run_of(actions[0])
             told = tuple(self._described(action) for action in actions if not isinstance(action, ForgetFlows))
             identity = self._begin(run.id, why, told)
             try:
-                for action in actions if identity is not None else filter(_needs_no_record, actions):
+                for action in actions if identity is not None else filter(needs_no_record, actions):
                     self._act(applied, action, present)
             except Exception as error:
                 self._end(identity, str(error) or type(error).__name__)
                 raise
             self._end(identity)
-        if identity is None and not all(map(_needs_no_record, actions)):
+        if identity is None and not all(map(needs_no_record, actions)):
             raise self._no_record()
         return Done(told, run=run.id, transaction=identity)
 
@@ -326,7 +351,7 @@ class Holding:
                 select_writer(backend).write(action.ruleset)
             else:
                 select_writer(backend).remove(action.ruleset.name)
-        after = action.ruleset.redirects if isinstance(action, WriteRules) else ()
+        after = frozenset(action.ruleset.redirects) if isinstance(action, WriteRules) else frozenset()
         if before is not None:
             forget_unanswered([redirect for redirect in before.redirects if redirect not in after])
 
@@ -334,73 +359,11 @@ class Holding:
         if isinstance(action, WriteRules | RemoveRules):
             before = self._context.owned_rules.get(action.ruleset.name)
             wanted = action.ruleset if isinstance(action, WriteRules) else None
-            return f"{action.summary}: {_changes(before, wanted)}"
+            return f"{action.summary}: {changes_told(before, wanted)}"
         return action.summary
-
-
-def _write(ruleset: Ruleset, written: Ruleset | None, backend: FirewallBackend) -> Iterator[Action]:
-    """The rules in one transaction; then what conntrack knows of pairs that are new in them is forgotten."""
-    kind = RemoveRules if ruleset.is_empty else WriteRules
-    yield kind(
-        id=f"{ruleset.name}_rules",
-        summary=_summary(ruleset),
-        reason=CHANGED,
-        before="",
-        after="",
-        inverse="",
-        ruleset=ruleset,
-        firewall_backend=backend,
-    )
-    known = () if written is None else written.untracked
-    new = tuple(pair for pair in ruleset.untracked if pair not in known)
-    if new:
-        yield ForgetFlows(
-            id="forget_flows",
-            summary="delete the conntrack entries of new pairs",
-            reason=CHANGED,
-            before="",
-            after="",
-            inverse="",
-            pairs=new,
-        )
-
-
-def _summary(ruleset: Ruleset) -> str:
-    if ruleset.is_empty:
-        return f"remove the {ruleset.name} rules"
-    if ruleset.untracked:
-        return f"{ruleset.name} rules for {len(ruleset.untracked)} pairs"
-    return f"{ruleset.name} rules for {len(ruleset.redirects)} published ports"
 
 
 def _joining(applied: Applied, decided: Decided, why: Sequence[str]) -> Joining | None:
     actions = [action for action in decided.wanted.actions if isinstance(action, CreateNetwork | ConnectNetwork)]
     joins = tuple(Join(action, applied.run_of(action).directory, decided.present) for action in actions)
-    return Joining(joins, applied.run_of(actions[0]).id, tuple(why)) if actions else None
-
-
-def _settling(actions: Sequence[Action], rulesets: Mapping[RulesetName, Ruleset]) -> Iterator[Action]:
-    """The actions with the rules that are to stand; where other ones are due meanwhile, that is for the next look."""
-    for action in actions:
-        if isinstance(action, CreateNetwork | ConnectNetwork):
-            continue
-        if not isinstance(action, WriteRules | RemoveRules):
-            yield action
-        elif isinstance(action, RemoveRules):
-            if action.ruleset.name not in rulesets or rulesets[action.ruleset.name].is_empty:
-                yield action
-        elif not rulesets[action.ruleset.name].is_empty:
-            yield action.model_copy(update={"ruleset": rulesets[action.ruleset.name]})
-
-
-def _changes(before: Ruleset | None, after: Ruleset | None) -> str:
-    """What is new in the rules, and what is gone."""
-    old = () if before is None else pinned_to(before)
-    new = () if after is None else pinned_to(after)
-    lines = [*(f"+{line}" for line in new if line not in old), *(f"-{line}" for line in old if line not in new)]
-    shown = ", ".join(lines[:6]) + (f" and {len(lines) - 6} more" if len(lines) > 6 else "")
-    return shown or "as they were, written again"
-
-
-def _needs_no_record(action: Action) -> bool:
-    return isinstance(action, WriteRules | RemoveRules | ForgetFlows)
+    return Joining(joins, applied.run_of(actions[0]).id, decided.runs, tuple(why)) if actions else None

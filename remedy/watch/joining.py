@@ -30,28 +30,36 @@ class Join:
 
 
 def join(settings: Settings, joins: Sequence[Join]) -> tuple[str, ...]:
-    """Do each, recorded for its run before. Return the names of who has joined. Raises RemedyError, OSError."""
+    """Do each, recorded for its run before. Return a sentence for each that is done. Raises RemedyError, OSError."""
     context = ActionContext.for_host(settings.socket, settings.state_dir)
-    return tuple(name for one in joins for name in _join(one, one.action, context))
+    return tuple(sentence for one in joins if (sentence := _join(one, context)))
 
 
-def _join(join: Join, action: CreateNetwork | ConnectNetwork, context: ActionContext) -> tuple[str, ...]:
-    """Who ends meanwhile is no reason to leave the others out."""
-    for _ in range(ATTEMPTS):
+def _join(join: Join, context: ActionContext) -> str:
+    """Who ends meanwhile is no reason to leave the others out. "" where nobody is left."""
+    action, is_recorded = join.action, False
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             executor = executor_for(action, context)
-            record_followed(join.directory, action, executor.undo_data(), join.present)
+            if not is_recorded:  # later it would take those who have joined for members from before
+                record_followed(join.directory, action, executor.undo_data(), join.present)
+                is_recorded = True
             executor.apply()
         except RemedyError:
-            if not isinstance(action, ConnectNetwork):
-                raise
-            left = _that_run(action, context)
-            if left == action:
+            left = _that_run(action, context) if isinstance(action, ConnectNetwork) else action
+            if left == action or attempt == ATTEMPTS:
                 raise
             action = left
         else:
             break
-    return tuple(member.container for member in action.members) if isinstance(action, ConnectNetwork) else ()
+    return _told(join.action, action)
+
+
+def _told(planned: CreateNetwork | ConnectNetwork, done: CreateNetwork | ConnectNetwork) -> str:
+    if done == planned or not isinstance(done, ConnectNetwork):
+        return planned.summary
+    names = ", ".join(member.container for member in done.members)
+    return f"connect {names} to {done.network}" if names else ""
 
 
 def _that_run(action: ConnectNetwork, context: ActionContext) -> ConnectNetwork:

@@ -82,8 +82,8 @@ class Watch:
         self._engine_is_lost = False
         self._complaint = ""
         self._stop: Stop | None = None
-        self._runs_noticed: Seen = ()
-        self._runs_answered: Seen = ()
+        self._runs_noticed: Seen = self._holding.runs.latest()
+        self._runs_answered = self._runs_noticed  # by the look that comes first
         self._looked: Looked | None = None
         self._joined: Joined | None = None
         self._joining: threading.Thread | None = None
@@ -101,6 +101,8 @@ class Watch:
         self._say("started", f"watching {self._settings.socket} for {self._spec_path}")
         while self._stop is None:
             self._hear()
+            if self._stop is not None:
+                break
             self._tick()
             self._do(self._schedule.take(self._clock()))
             if self._looked is not None:
@@ -128,7 +130,7 @@ class Watch:
         self._heed_all()
 
     def _heed_all(self) -> None:
-        while self._stop is None:
+        while True:
             try:
                 self._heed(self.inbox.get_nowait())
             except Empty:
@@ -192,10 +194,10 @@ class Watch:
     def _look_at_runs(self, now: float) -> None:
         """A run writes many records: they are read once it writes none for a moment."""
         before, self._runs_noticed = self._runs_noticed, self._holding.runs.latest()
-        if self._runs_noticed == self._holding.runs.seen:
+        if self._runs_noticed == self._runs_answered:
             return
         self._schedule.is_run_at_work = True
-        if self._runs_noticed == before != self._runs_answered:
+        if self._runs_noticed == before:
             self._runs_answered = before
             self._schedule.at_once("a run of remedy began or ended", now)
 
@@ -273,9 +275,9 @@ class Watch:
                 # The containers that start once it has ended are not known before that look.
                 threading.Thread(target=self._holding.prepare, name="remedy-prepare", daemon=True).start()
             return
-        self._schedule.is_looking = True
         self._looking_for, self._looking_since = reasons, self._clock()
         threading.Thread(target=self._look_around, name="remedy-look", daemon=True).start()
+        self._schedule.is_looking = True
 
     def _look_around(self) -> None:
         spec = self._spec
@@ -293,6 +295,8 @@ class Watch:
             self._retry(reasons, str(looked.error) or type(looked.error).__name__)
         elif looked.spec is not self._spec:
             self._schedule.full("remedy.yaml was read again", self._clock())
+        elif self._schedule.resubscribed_at >= looked.asked:
+            self._schedule.full("the engine's events were lost while it was looked at", self._clock())
         else:
             decided = looked.decided
             self._attempt(reasons, lambda: self._sync(reasons, decided, looked.asked))
@@ -303,10 +307,13 @@ class Watch:
         done = self._holding.sync(
             decided, reasons, partial(self._since, asked), partial(self._since, self._looking_since)
         )
-        now = self._clock()
         self._schedule.is_run_at_work = done.state == "a run waits"
-        self._schedule.synced(now, now - self._looking_since)
-        self._meter.standing(self._standing())
+        if done.joining is not None:
+            if done.actions:
+                self._tell_done(done, reasons, self._looking_since)
+            self._start_join(done.joining)
+            return
+        now = self._synced()
         if done.again:
             self._schedule.full("a run of remedy began or ended", now)
         elif done.state:
@@ -314,16 +321,22 @@ class Watch:
         else:
             self._complaint = ""
             self._meter.synced(now - self._looking_since)
-            if done.actions or (reasons != (PERIODIC,) and done.joining is None):
+            if done.actions or reasons != (PERIODIC,):
                 self._tell_done(done, reasons, self._looking_since)
-        if done.joining is not None:
-            self._start_join(done.joining)
+
+    def _synced(self) -> float:
+        """Return the moment."""
+        now = self._clock()
+        self._schedule.synced(now, now - self._looking_since)
+        self._meter.standing(self._standing())
+        return now
 
     def _start_join(self, joining: Joining) -> None:
         """In a thread, as the look; the next one waits for it."""
-        self._schedule.is_looking, self._joining_since = True, self._clock()
+        self._joining_since = self._clock()
         self._joining = threading.Thread(target=self._join, args=(joining,), name="remedy-join", daemon=True)
         self._joining.start()
+        self._schedule.is_looking = True
 
     def _join(self, joining: Joining) -> None:
         try:
@@ -336,13 +349,14 @@ class Watch:
         self._joined, self._schedule.is_looking = None, False
         joining, since = joined.joining, self._since(self._joining_since)
         if joined.done is not None:
-            self._schedule.full("networks were joined", self._clock())
+            self._schedule.full("networks were joined", self._synced())
+            self._complaint = ""
             if joined.done.actions:
                 self._tell_done(joined.done, joining.why, self._joining_since)
                 self._attempt(joining.why, lambda: self._quick(tuple(sorted(joining.names)), "joined"))
         elif joining.names & (since.gone | since.answered):
             # Somebody who was to join has ended or is another one by now: that is no failure to wait after.
-            self._schedule.full("containers changed while they joined", self._clock())
+            self._schedule.full("containers changed while they joined", self._synced())
         else:
             self._retry(joining.why, str(joined.error) or type(joined.error).__name__)
         self._be_ready()
@@ -357,7 +371,7 @@ class Watch:
             return self._meter.activity.standing
 
     def _be_ready(self) -> None:
-        """Once everything was looked at: whoever is ordered after the watcher meets rules that are right."""
+        """Once it was looked at everything, or that has failed: who is ordered after the watcher meets right rules."""
         if not self._is_ready:
             notify("READY=1")
         self._is_ready = True

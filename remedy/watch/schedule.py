@@ -98,6 +98,7 @@ class Schedule:
         self._ticked = now
         self._not_before = now
         self._failures = 0
+        self.resubscribed_at = now
         self.is_run_at_work = False
         self.is_looking = False  # a full look is at work; what comes meanwhile is for the next one
 
@@ -162,6 +163,7 @@ class Schedule:
     def resubscribed(self, reason: str, now: float) -> None:
         """Events may have been lost, those of a start among them."""
         self._absent.clear()
+        self.resubscribed_at = now
         self.now_or_never(reason, now)
 
     def since(self, asked: float) -> Since:

@@ -35,6 +35,17 @@ def test_one_that_was_cut_off_is_settled_by_the_next_watcher(tmp_path: Path) -> 
     assert transactions(tmp_path)[-1].end == "interrupted"
 
 
+def test_a_network_that_was_being_joined_leaves_no_doubt_about_the_rules(tmp_path: Path) -> None:
+    journal = WatchJournal(tmp_path)
+    journal.begin("run-1", [], ["connect web to lb"], writes_rules=False)
+    assert not was_cut_off(tmp_path)
+    rules = journal.begin("run-1", [], ["hairpin rules"])
+    journal.begin("run-1", [], ["connect web to lb"], writes_rules=False)
+    assert was_cut_off(tmp_path)
+    journal.end(rules)
+    assert not was_cut_off(tmp_path)
+
+
 def test_the_journal_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remedy.apply.watch_journal.MOST_BYTES", 20_000)
     monkeypatch.setattr("os.fsync", lambda _: None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -16,15 +16,15 @@ from remedy.apply.followed import Present
 from remedy.apply.journal import Journal
 from remedy.apply.settings import Settings
 from remedy.facts.model import HostFacts, Protocol
-from remedy.firewall.ruleset import Ruleset, UntrackedPair
+from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 from remedy.plan.actions import ConnectNetwork, NetworkMember, RemoveRules, WriteRules
-from remedy.plan.held import Held
+from remedy.plan.held import Held, as_written_for
 from remedy.plan.model import Plan
 from remedy.plan.plan_file import save_plan
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 from remedy.watch.deciding import Decided
-from remedy.watch.holding import Holding
+from remedy.watch.holding import Holding, Joining
 from remedy.watch.schedule import Since
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -207,6 +207,37 @@ def test_a_decision_for_other_runs_is_made_again(
     apply_run(holding._settings, plan, "20261128-130000-beef")
     assert holding.sync(before, ["x"], nobody, nobody).again
     assert firewall.writes == 0
+
+
+def test_no_network_is_joined_for_runs_that_have_changed(
+    holding: Holding, plan: Plan, write: WriteRules, decided: Callable[..., Decided], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the loop has read the new ones already."""
+    monkeypatch.setattr(holding._apart, "do", pytest.fail)
+    joining = Joining((), "20261128-120000-abcd", holding.runs.seen, ())
+    apply_run(holding._settings, plan, "20261128-130000-beef")
+    holding.runs.read()
+    assert holding.join(joining).again
+
+
+def test_who_is_answered_keeps_the_guard_of_its_bridge() -> None:
+    def led_to(container: str, bridge: str, last: int) -> Ruleset:
+        redirect = Redirect(
+            protocol=Protocol.TCP,
+            address=None,
+            port=5000 + last,
+            to_address=ip_address(f"172.17.0.{last}"),
+            to_port=80,
+            bridge=bridge,
+            subnet=ip_network("172.17.0.0/16"),
+            container=container,
+            from_loopback=True,
+        )
+        return Ruleset(name="hairpin", redirects=(redirect,), engine_bridges=(bridge,), guard_localnet=(bridge,))
+
+    both = as_written_for(led_to("a", "br1", 2), led_to("b", "br2", 3), frozenset({"b"}))
+    assert both.guard_localnet == both.engine_bridges == ("br1", "br2")
+    assert [redirect.container for redirect in both.redirects] == ["a", "b"]
 
 
 def test_who_is_to_join_a_network_is_left_to_another_thread_and_is_no_pair_until_then(

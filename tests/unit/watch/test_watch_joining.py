@@ -19,13 +19,13 @@ from remedy.plan.actions import ConnectNetwork, NetworkMember
 from remedy.watch.joining import Join, join
 from remedy.watch.shared_lock import SharedLock
 
-NOBODY = Present(frozenset(), frozenset(), frozenset({"1", "2", "3"}))
+NOBODY = Present(frozenset(), frozenset(), frozenset({"1", "2", "3", "4"}))
 
 
 def connect(*names: str) -> ConnectNetwork:
-    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    keys = dict.fromkeys(("reason", "before", "after", "inverse"), "")
     members = tuple(NetworkMember(container=f"web-{name}", container_id=name) for name in names)
-    return ConnectNetwork(id="connect_network", network="lb", members=members, **keys)
+    return ConnectNetwork(id="connect_network", summary="as planned", network="lb", members=members, **keys)
 
 
 @dataclass
@@ -34,6 +34,8 @@ class FakeEngine:
 
     running: set[str]
     tried: list[list[str]] = field(default_factory=list)
+    connected: set[str] = field(default_factory=set)
+    ends_with_each_try: bool = False
 
     def container(self, identity: str) -> dict[str, Any] | None:
         return {"State": {"Pid": 7 if identity in self.running else 0}}
@@ -48,10 +50,13 @@ class Executor:
     ids: Sequence[str]
 
     def undo_data(self) -> dict[str, object]:
-        return {"present": [], "files": {}}
+        present = sorted(self.engine.connected) if self.engine.tried else []
+        return {"present": present, "files": {}}
 
     def apply(self) -> None:
         self.engine.tried.append(list(self.ids))
+        if self.engine.ends_with_each_try:
+            self.engine.running.discard(self.ids[0])
         gone = [identity for identity in self.ids if identity not in self.engine.running]
         if gone:
             raise EngineError(f"web-{gone[0]} does not run any more")
@@ -59,7 +64,7 @@ class Executor:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    one = FakeEngine({"1", "2", "3"})
+    one = FakeEngine({"1", "2", "3", "4"})
 
     @contextmanager
     def networks(_socket: str) -> Iterator[FakeEngine]:
@@ -75,15 +80,29 @@ def joined(directory: Path, action: ConnectNetwork) -> tuple[str, ...]:
 
 
 def test_all_join_and_are_remembered_for_the_runs_undo(engine: FakeEngine, tmp_path: Path) -> None:
-    assert joined(tmp_path, connect("1", "2")) == ("web-1", "web-2")
+    assert joined(tmp_path, connect("1", "2")) == ("as planned",)
     [item] = read_followed(tmp_path).actions
     assert [member.container_id for member in item.action.members] == ["1", "2"]
 
 
 def test_who_ends_meanwhile_does_not_keep_the_others_out(engine: FakeEngine, tmp_path: Path) -> None:
     engine.running.discard("2")
-    assert joined(tmp_path, connect("1", "2", "3")) == ("web-1", "web-3")
+    engine.connected = {"1"}  # by the first try
+    assert joined(tmp_path, connect("1", "2", "3")) == ("connect web-1, web-3 to lb",)
     assert engine.tried == [["1", "2", "3"], ["1", "3"]]
+    [item] = read_followed(tmp_path).actions
+    assert item.undo["present"] == [], "who joined by the first try is no member from before"
+
+
+def test_where_everybody_ends_meanwhile_nothing_is_told(engine: FakeEngine, tmp_path: Path) -> None:
+    engine.running.clear()
+    assert joined(tmp_path, connect("1", "2")) == ()
+
+
+def test_what_changes_all_the_time_is_an_error_after_a_few_tries(engine: FakeEngine, tmp_path: Path) -> None:
+    engine.ends_with_each_try = True
+    with pytest.raises(EngineError, match="does not run"):
+        joined(tmp_path, connect("1", "2", "3", "4"))
 
 
 def test_what_fails_although_all_run_is_an_error(engine: FakeEngine, tmp_path: Path) -> None:
@@ -111,9 +130,11 @@ def test_threads_of_the_watcher_share_its_lock_and_keep_runs_out(tmp_path: Path)
     with lock.hold():  # at once, though the other one has it
         assert lock_is_held(settings)
     assert lock_is_held(settings), "the first holder still works"
-    goes_on.set()
-    thread.join(10)
-    assert not lock_is_held(settings)
+    with lock.hold():
+        goes_on.set()
+        thread.join(10)
+        assert lock_is_held(settings), "the second one still does"
+    assert not lock_is_held(settings), "who gave it back is not who took it"
 
 
 def test_a_run_at_work_keeps_the_watcher_out(tmp_path: Path) -> None:
