@@ -1,6 +1,6 @@
 """Networks made and joined for containers that were made again: by the process apart, as the engine takes its time.
 
-A busy one needs seconds for it, in which rules of the dead must go; and what talks to it is a third of the watcher.
+A busy one needs seconds for it, in which rules of the dead must go; and the docker SDK stays out of the watcher.
 """
 
 from __future__ import annotations

@@ -371,7 +371,7 @@ class Watch:
             return self._meter.activity.standing
 
     def _be_ready(self) -> None:
-        """Once it was looked at everything, or that has failed: who is ordered after the watcher meets right rules."""
+        """Once everything was looked at, or could not be: who is ordered after the watcher meets the right rules."""
         if not self._is_ready:
             notify("READY=1")
         self._is_ready = True
