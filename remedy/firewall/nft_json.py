@@ -105,6 +105,9 @@ def _statements(words: list[str]) -> Iterator[Json]:
         if word in _VERDICTS:
             yield {word: None}
             position += 1
+        elif word == "jump":
+            yield {"jump": {"target": words[position + 1]}}
+            position += 2
         elif word == "dnat":  # dnat FAMILY to KEY map @NAME
             family = words[position + 1]
             key, position = _expression(words, position + 3)

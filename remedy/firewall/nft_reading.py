@@ -112,6 +112,8 @@ def _statement(statement: Json) -> str:
             return f"{_expression(left)} {operator}{_value(right, _kind(left))}"
         case {"dnat": {"family": family, "addr": {"map": {"key": key, "data": str(data)}}, **rest}} if not rest:
             return f"dnat {family} to {_expression(key)} map {data}"
+        case {"jump": {"target": str(chain)}}:
+            return f"jump {chain}"
         case {"return": None} | {"drop": None} | {"accept": None} | {"masquerade": None} | {"notrack": None}:
             return str(next(iter(statement)))
         case _:

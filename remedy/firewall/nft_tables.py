@@ -8,6 +8,7 @@ that translates a connection wins, the later ones are not asked (netfilter, nf_n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from remedy.facts.model import Address
@@ -33,10 +34,13 @@ def tables(ruleset: Ruleset) -> tuple[NftTable, ...]:
 
 
 def _table(ruleset: Ruleset, family: Family) -> NftTable:
-    sets = {item.name: item for item in _sets(ruleset, family) if item.elements}
+    untracked = [pair for pair in ruleset.untracked if pair.family == _FAMILY_VERSION[family]]
+    by_bridge = tuple(_by_bridge(untracked, family))
+    sets = {item.name: item for item in (*_sets(ruleset, family), *(each.pairs for each in by_bridge)) if item.elements}
     chains = [
         _chain("guard_localnet", "filter", "prerouting", PRIORITY_RAW, _guard(sets)),
-        _chain("untrack", "filter", "prerouting", PRIORITY_RAW, _untrack(sets, family)),
+        *(each.chain for each in by_bridge),
+        _chain("untrack", "filter", "prerouting", PRIORITY_RAW, (each.jump for each in by_bridge)),
         _chain("prerouting", "nat", "prerouting", PRIORITY_BEFORE_DNAT, _prerouting(sets, family)),
         _chain("output", "nat", "output", PRIORITY_BEFORE_DNAT, _output(sets, family)),
         _chain("postrouting", "nat", "postrouting", PRIORITY_BEFORE_SNAT, _postrouting(sets, family)),
@@ -78,7 +82,6 @@ def _sets(ruleset: Ruleset, family: Family) -> Iterator[NftSet]:
     yield _subnets("own_subnets", own, family)
     yield _targets("own_targets", own, family)
     yield _targets("loopback_targets", on_loopback, family)
-    yield _pairs([pair for pair in ruleset.untracked if pair.family == _FAMILY_VERSION[family]], family)
 
 
 def _maps(name: str, redirects: Sequence[Redirect], family: Family, by_bridge: bool = False) -> Iterator[NftSet]:
@@ -114,16 +117,6 @@ def _targets(name: str, redirects: Iterable[Redirect], family: Family) -> NftSet
     return NftSet(name, f"inet_proto . {_ADDRESS_TYPE[family]} . inet_service", _distinct(elements))
 
 
-def _pairs(pairs: Iterable[UntrackedPair], family: Family) -> NftSet:
-    address = _ADDRESS_TYPE[family]
-    elements = (
-        f'"{names.interface(pair.bridge)}" . {pair.protocol.value} . {pair.client_address} . {pair.server_address} . '
-        f'{pair.server_port} comment "{names.comment(pair.server)}"'
-        for pair in pairs
-    )
-    return NftSet("pairs", f"ifname . inet_proto . {address} . {address} . inet_service", _distinct(elements))
-
-
 def _interfaces(bridges: Iterable[str]) -> tuple[str, ...]:
     return tuple(f'"{names.interface(name)}"' for name in sorted(set(bridges)))
 
@@ -147,15 +140,6 @@ def _guard(sets: dict[str, NftSet]) -> Iterator[str]:
     # undone at -100), so whatever asks for 127/8 here was sent by a neighbour.
     if "guarded_bridges" in sets:
         yield _rule("ip daddr 127.0.0.0/8 iifname @guarded_bridges drop", "guard-localnet")
-
-
-def _untrack(sets: dict[str, NftSet], family: Family) -> Iterator[str]:
-    # One look-up for each direction, however many pairs there are.
-    if "pairs" in sets:
-        there = f"iifname . meta l4proto . {family} saddr . {family} daddr . th dport"
-        back = f"iifname . meta l4proto . {family} daddr . {family} saddr . th sport"
-        yield _rule(f"{there} @pairs notrack", "to-server")
-        yield _rule(f"{back} @pairs notrack", "from-server")
 
 
 def _prerouting(sets: dict[str, NftSet], family: Family) -> Iterator[str]:
@@ -209,3 +193,45 @@ def _translations(sets: dict[str, NftSet], name: str, family: Family, what: str)
         if table in sets:
             key = f"{by_bridge}{address}meta l4proto . th dport"
             yield _rule(f"{condition}dnat {family} to {key} map @{table}", what)
+
+
+# --- untracked pairs -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _OfBridge:
+    """The pairs of one bridge: their set, the chain that looks them up, and the rule that leads into it."""
+
+    pairs: NftSet
+    chain: NftChain
+    jump: str
+
+
+def _by_bridge(pairs: Sequence[UntrackedPair], family: Family) -> Iterator[_OfBridge]:
+    """A chain for each bridge: others' packets meet one comparison, and the bridge is no part of the key.
+
+    Two look-ups with the interface's 16 bytes in the key took 3 to 4 % of a new connection more.
+    """
+    bridges = sorted({names.interface(pair.bridge) for pair in pairs})
+    for number, bridge in enumerate(bridges, start=1):
+        found = _pairs(f"pairs_{number}", [pair for pair in pairs if pair.bridge == bridge], family)
+        chain = NftChain(f"bridge_{number}", None, None, None, None, tuple(_untrack(found.name, family)))
+        yield _OfBridge(found, chain, _rule(f'iifname "{bridge}" jump {chain.name}', "pairs"))
+
+
+def _pairs(name: str, pairs: Iterable[UntrackedPair], family: Family) -> NftSet:
+    address = _ADDRESS_TYPE[family]
+    elements = (
+        f"{pair.protocol.value} . {pair.client_address} . {pair.server_address} . {pair.server_port} "
+        f'comment "{names.comment(pair.server)}"'
+        for pair in pairs
+    )
+    return NftSet(name, f"inet_proto . {address} . {address} . inet_service", _distinct(elements))
+
+
+def _untrack(pairs: str, family: Family) -> Iterator[str]:
+    # One look-up for each direction, however many pairs there are.
+    there = f"meta l4proto . {family} saddr . {family} daddr . th dport"
+    back = f"meta l4proto . {family} daddr . {family} saddr . th sport"
+    yield _rule(f"{there} @{pairs} notrack return", "to-server")
+    yield _rule(f"{back} @{pairs} notrack", "from-server")

@@ -42,5 +42,5 @@ def _set_text(item: NftSet) -> str:
 
 def _chain_text(chain: NftChain) -> str:
     head = f"type {chain.type} hook {chain.hook} priority {chain.priority}; policy {chain.policy};"
-    rules = "".join(f"\t\t{rule}\n" for rule in chain.rules)
-    return f"\tchain {chain.name} {{\n\t\t{head}\n{rules}\t}}\n"
+    lines = (*([] if chain.hook is None else [head]), *chain.rules)
+    return f"\tchain {chain.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"

@@ -72,7 +72,7 @@ def _in_iptables(text: str) -> Iterator[Key]:
 def _in_nft(items: Iterable[Json]) -> Iterator[Key]:
     for item in items:
         found = item.get("set", {})
-        for element in found.get("elem", ()) if found.get("name") == "pairs" else ():
+        for element in found.get("elem", ()) if str(found.get("name", "")).startswith("pairs") else ():
             value = element["elem"]["val"] if "elem" in element else element
-            _, protocol, client, server, port = value["concat"]
+            *_, protocol, client, server, port = value["concat"]
             yield str(protocol), ip_address(client), ip_address(server), int(port)

@@ -41,8 +41,22 @@ def test_the_number_of_rules_does_not_grow_with_the_ports() -> None:
 def test_the_number_of_rules_does_not_grow_with_the_pairs() -> None:
     many = tuple(pair(server_port=port) for port in range(1, 1001))
     (table,) = tables(Ruleset(name="notrack", untracked=many))
-    assert [len(chain.rules) for chain in table.chains] == [2]
+    assert [len(chain.rules) for chain in table.chains] == [2, 1]
     assert [len(item.elements) for item in table.sets] == [1000]
+
+
+def test_a_pair_of_one_bridge_is_not_looked_for_on_another() -> None:
+    (table,) = tables(Ruleset(name="notrack", untracked=(pair(bridge="br-b"), pair(bridge="br-a", server="other"))))
+    first, second, hooked = table.chains
+    assert [rule.partition(" comment")[0] for rule in hooked.rules] == [
+        'iifname "br-a" jump bridge_1',
+        'iifname "br-b" jump bridge_2',
+    ]
+    assert all("@pairs_1 " in rule for rule in first.rules) and all("@pairs_2 " in rule for rule in second.rules)
+    assert {item.name: item.elements[0].rpartition(":")[2] for item in table.sets} == {
+        "pairs_1": 'other"',
+        "pairs_2": 'dev1-api-1"',
+    }
 
 
 def test_a_port_of_two_containers_address_is_one_target() -> None:

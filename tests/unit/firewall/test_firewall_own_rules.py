@@ -57,8 +57,10 @@ def test_nft_tables_as_json_read_back_as_they_were(ruleset):
 def test_the_packet_walk_knows_every_rule_of_remedys(ruleset):
     for table in tables(ruleset):
         typed = table_from_nft(table.title, table_as_json(table), {})
-        statements = [s for chain in typed.chains.values() for rule in chain.rules for s in rule.statements]
-        assert len(statements) == sum(len(chain.rules) for chain in table.chains)
+        rules = [rule for chain in typed.chains.values() for rule in chain.rules]
+        statements = [statement for rule in rules for statement in rule.statements]
+        assert len(rules) == sum(len(chain.rules) for chain in table.chains)
+        assert all(rule.statements for rule in rules)
         assert not any(isinstance(statement, UnknownStatement | When) for statement in statements)
     legacy = with_ruleset(firewall(FirewallBackend.IPTABLES_LEGACY), ruleset)
     for saved in legacy.tables:
