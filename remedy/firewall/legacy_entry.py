@@ -39,6 +39,8 @@ def build(rule: OwnRule, family: Family) -> Any:
     ):
         if value is not None:
             setattr(entry, attribute, str(value))
+    if family == 6:
+        _compare_whole_names(entry, rule)
     for match in (*rule.matches, Match("comment", "comment", rule.comment)):
         _add_match(entry, match)
     if family == 6 and rule.target in _EXTENSIONS:
@@ -46,6 +48,14 @@ def build(rule: OwnRule, family: Family) -> Any:
         return _with_nat_target(entry, rule)
     entry.target = _target(entry, rule)
     return entry.rule
+
+
+def _compare_whole_names(entry: Any, rule: OwnRule) -> None:
+    """python-iptables 1.2.0 masks IPv6 interfaces with 0x01: by the lowest bit of each letter, br-a is br-c, too."""
+    address = entry.entry.ipv6
+    for attribute, name in (("iniface_mask", rule.in_interface), ("outiface_mask", rule.out_interface)):
+        if name is not None:
+            setattr(address, attribute, b"\xff" * (len(name) + 1))
 
 
 def _add_match(entry: Any, match: Match) -> None:
