@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from remedy.actions.engine_state import save_command
 from remedy.apply.by_hand_haproxy import haproxy_by_hand
@@ -16,9 +17,10 @@ from remedy.facts.model import FirewallBackend
 from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall import names
 from remedy.firewall.forward_guard import can_guard
-from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_chain_name, tables
+from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_jump, tables
 from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
+from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.host.conntrack_settings import setting_path
 from remedy.host.sysctls import path_of
 from remedy.host.units import unit_path
@@ -182,17 +184,21 @@ def _remove_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
     table = names.nft_table(ruleset.name)
     for title in (f"ip {table}", f"ip6 {table}"):
         yield f"nft delete table {title} 2>/dev/null || true"
-    if ruleset.forward_guard and backend is FirewallBackend.IPTABLES_NFT:
-        chain = forward_chain_name(ruleset.name)
-        jump = f"-m comment --comment {names.comment(ruleset.name)} -j {chain}"
+    # Of untracked pairs the watcher may have found since that an accept is needed, or does no harm.
+    may_accept = ruleset.accepts_in_forward or ruleset.name == NOTRACK
+    if may_accept and backend is FirewallBackend.IPTABLES_NFT:
+        jump = forward_jump(ruleset)
+        # Also as versions before wrote it: for every packet.
+        forms = dict.fromkeys(rule.text.replace("-A ", "-D ", 1) for rule in (jump, replace(jump, matches=())))
         for family in (4, 6):
             tool = save_command(backend, family).removesuffix("-save") + " -w"
-            yield f"while {tool} -D FORWARD {jump} 2>/dev/null; do :; done; {tool} -F {chain} 2>/dev/null || true"
-            yield f"{tool} -X {chain} 2>/dev/null || true"
+            yield from (f"while {tool} {deletion} 2>/dev/null; do :; done" for deletion in forms)
+            yield f"{tool} -F {jump.target} 2>/dev/null || true"
+            yield f"{tool} -X {jump.target} 2>/dev/null || true"
 
 
 def _write_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
-    for family in sorted(ruleset.families) if ruleset.forward_guard and can_guard(backend) else ():
+    for family in sorted(ruleset.families) if ruleset.accepts_in_forward and can_guard(backend) else ():
         chain = forward_chain(ruleset, family, has_user_chain=True)
         yield _restore("filter", family, (chain,), backend)
     if backend is not FirewallBackend.IPTABLES_LEGACY:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from remedy.facts.model import FirewallBackend
 from remedy.firewall import iptables_rules, nft_tables
-from remedy.firewall.forward_guard import can_guard
-from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain
+from remedy.firewall.forward_guard import HOOK, can_guard
+from remedy.firewall.iptables_rules import Family, OwnChain, OwnRule, forward_chain
 from remedy.firewall.ruleset import Ruleset
 
 
@@ -30,7 +31,7 @@ def _own_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
 
 def _guards(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
     families: tuple[Family, ...] = (4, 6)
-    if ruleset.forward_guard and can_guard(backend):
+    if ruleset.accepts_in_forward and can_guard(backend):
         for family in families:
             if family in ruleset.families:
                 chain = forward_chain(ruleset, family, has_user_chain=False)
@@ -38,9 +39,19 @@ def _guards(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
 
 
 def _delete(iptables: str, chain: OwnChain) -> Iterator[str]:
-    yield f"{iptables} {chain.jump.text.replace('-A ', '-D ', 1)}"
+    yield " 2>/dev/null || ".join(f"{iptables} {_deletion(jump)}" for jump in _forms(chain))
     yield f"{iptables} -F {chain.name}"
     yield f"{iptables} -X {chain.name}"
+
+
+def _forms(chain: OwnChain) -> tuple[OwnRule, ...]:
+    """The jump, and in FORWARD also as versions before wrote it: for every packet."""
+    plain = (replace(chain.jump, matches=()),) if chain.jump.chain == HOOK and chain.jump.matches else ()
+    return (chain.jump, *plain)
+
+
+def _deletion(rule: OwnRule) -> str:
+    return rule.text.replace("-A ", "-D ", 1)
 
 
 def _program(family: Family, backend: FirewallBackend) -> str:

@@ -1,4 +1,4 @@
-"""The accept ahead of the engine's rules in filter FORWARD, while the engine restarts.
+"""The accept ahead of the engine's rules in filter FORWARD: while the engine restarts, and for untracked pairs.
 
 Why: 28.x puts its DOCKER-FORWARD jump in front of everything at start, then appends the drop of what is not
 published, and only then, container by container, the accepts (12 ms each, measured on 28.5.2). A new connection
@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from remedy.facts.model import FirewallBackend
+from remedy.facts.model import FirewallBackend, FirewallFacts
 from remedy.firewall.engine_rules import USER_CHAIN, is_engine_target
 from remedy.firewall.iptables_rules import Family, OwnChain, OwnTable, forward_chain, forward_chain_name
-from remedy.firewall.iptables_save import jumps_to, parse
+from remedy.firewall.iptables_save import jumps_to, parse, rules_of
+from remedy.firewall.iptables_variant import Variant, saved_text
 from remedy.firewall.ruleset import Ruleset, RulesetName
 
 HOOK = "FORWARD"
@@ -88,6 +89,10 @@ class ForwardGuard:
         for forward in (*self._forwards, *self._others):
             forward.remove(self._name)
 
+    def stands_behind(self) -> bool:
+        """Whether a jump stands behind the engine's rules now. Raises CommandError."""
+        return any(_is_behind(forward.targets(), self._name) for forward in self._forwards)
+
     def _ensure(self, forward: Forward) -> bool:
         targets = forward.targets()
         if is_ahead(targets, self._name) or not forward.exists():
@@ -127,9 +132,30 @@ def guard_table(ruleset: Ruleset, family: Family, saved: str) -> OwnTable:
     """What table filter should have of the ruleset, given the iptables-save text of that family."""
     table = parse(saved).table("filter")
     has_user_chain = table is not None and bool(jumps_to(table.rules_in(HOOK), USER_CHAIN))
-    is_wanted = ruleset.forward_guard and family in ruleset.families and table is not None
+    is_wanted = ruleset.accepts_in_forward and family in ruleset.families and table is not None
     chains = (forward_chain(ruleset, family, has_user_chain=has_user_chain),) if is_wanted else ()
     return OwnTable(family, "filter", chains)
+
+
+def stands_behind(firewall: FirewallFacts, ruleset: Ruleset) -> bool:
+    """Whether the ruleset's accept stands behind the engine's rules, in a family that has both, by the facts."""
+    name = forward_chain_name(ruleset.name)
+    families = ruleset.families if ruleset.accepts_in_forward and can_guard(firewall.backend) else ()
+    return any(_is_behind(_saved_targets(firewall, family), name) for family in families)
+
+
+def engine_filters(firewall: FirewallFacts, family: Family) -> bool:
+    """Whether the engine's rules are in iptables' FORWARD of that family, by the facts."""
+    return can_guard(firewall.backend) and any(map(is_engine_target, _saved_targets(firewall, family)))
+
+
+def _is_behind(targets: Sequence[str], chain: str) -> bool:
+    return chain in targets and not is_ahead(targets, chain)
+
+
+def _saved_targets(firewall: FirewallFacts, family: Family) -> tuple[str, ...]:
+    variant: Variant = "legacy" if firewall.backend is FirewallBackend.IPTABLES_LEGACY else "nft"
+    return tuple(rule.target or "" for rule in rules_of(saved_text(firewall, family, variant), "filter", HOOK))
 
 
 def _forwards(backend: FirewallBackend) -> tuple[Forward, ...]:

@@ -33,6 +33,9 @@ class Match:
     value: str
 
 
+_UNTRACKED = Match("conntrack", "ctstate", "UNTRACKED")
+
+
 @dataclass(frozen=True, slots=True)
 class OwnRule:
     """One rule of remedy's. to is the DNAT destination; comment is complete, prefix included.
@@ -108,20 +111,46 @@ def tables(ruleset: Ruleset) -> tuple[OwnTable, ...]:
 
 
 def forward_chain(ruleset: Ruleset, family: Family, *, has_user_chain: bool) -> OwnChain:
-    """The filter chain that accepts the redirected flows, or the untracked pairs, ahead of the engine's rules.
+    """The filter chain that accepts the redirected flows, or what is untracked, ahead of the engine's rules.
 
     DOCKER-USER is asked first, so that the operator's drops still count; what it does not decide comes back.
     """
     name = forward_chain_name(ruleset.name)
+    jump = forward_jump(ruleset)
+    is_needed = ruleset.forward_guard or not ruleset.accept_ahead
     user = [OwnRule(name, USER_CHAIN, names.comment("operator-first"))] if has_user_chain else []
     rules = [*user, *(_redirected(name, ruleset, family) if ruleset.redirects else ())]
-    untracked = Match("conntrack", "ctstate", "UNTRACKED")
-    rules += (
-        replace(rule, out_interface=rule.in_interface, matches=(*rule.matches, untracked))
-        for rule in _of_pairs(name, "ACCEPT", ruleset.untracked, family)
-    )
-    jump = OwnRule("FORWARD", name, names.comment(ruleset.name))
-    return OwnChain(name, jump, tuple(rules))
+    accepts = (_accepted_pairs if is_needed else _accepted_bridges)(name, ruleset.untracked, family)
+    rules += (rule if jump.matches else replace(rule, matches=(*rule.matches, _UNTRACKED)) for rule in accepts)
+    return OwnChain(name, jump, tuple(rules), must_lead=is_needed)
+
+
+def forward_jump(ruleset: Ruleset) -> OwnRule:
+    """The jump into that chain: of untracked packets alone, where nothing else is accepted there.
+
+    Everybody else's meet one comparison then, and do not walk DOCKER-USER twice.
+    """
+    matches = () if ruleset.redirects else (_UNTRACKED,)
+    return OwnRule("FORWARD", forward_chain_name(ruleset.name), names.comment(ruleset.name), matches=matches)
+
+
+def _accepted_pairs(name: str, pairs: Iterable[UntrackedPair], family: Family) -> Iterator[OwnRule]:
+    for rule in _of_pairs(name, "ACCEPT", pairs, family):
+        yield replace(rule, out_interface=rule.in_interface)
+
+
+def _accepted_bridges(name: str, pairs: Iterable[UntrackedPair], family: Family) -> Iterator[OwnRule]:
+    """One rule for all pairs of a bridge: what a packet costs does not grow with them."""
+    for bridge, protocol in sorted({(pair.bridge, pair.protocol) for pair in pairs if pair.family == family}):
+        interface = names.interface(bridge)
+        yield OwnRule(
+            name,
+            "ACCEPT",
+            names.comment(bridge),
+            in_interface=interface,
+            out_interface=interface,
+            protocol=protocol,
+        )
 
 
 def _redirected(name: str, ruleset: Ruleset, family: Family) -> Iterator[OwnRule]:

@@ -36,12 +36,17 @@ class NftablesWriter:
         self._backend = backend
 
     def write(self, ruleset: Ruleset) -> None:
-        """Replace our tables in one transaction; the accept in FORWARD, a transaction of its own, first."""
+        """Replace our tables in one transaction; the accept in FORWARD, first, in one of its own, if it is needed.
+
+        One for speed alone comes after them: the pairs wait for nothing.
+        """
         script = render(ruleset)
         if ruleset.forward_guard:
             forward_guard(self._backend, ruleset).write()
         run_command(["nft", "-f", "-"], stdin=script)
-        if not ruleset.forward_guard:
+        if ruleset.accept_ahead and not ruleset.forward_guard:
+            forward_guard(self._backend, ruleset).write()
+        elif not ruleset.forward_guard:
             remove_forward_guard(self._backend, ruleset.name)
 
     def remove(self, name: RulesetName) -> None:
@@ -82,7 +87,7 @@ class NftablesWriter:
 def _saved(family: Family, ruleset: Ruleset) -> str:
     """iptables' tables, where there is anything of ours in them, or ought to be: a netlink request tells."""
     chain = NftChain(family, "filter", forward_chain_name(ruleset.name))
-    return read_saved(family, "nft") if ruleset.forward_guard or chain.exists() else ""
+    return read_saved(family, "nft") if ruleset.accepts_in_forward or chain.exists() else ""
 
 
 def _titles(name: str) -> tuple[str, ...]:

@@ -113,6 +113,8 @@ class Ruleset(Frozen):
         after DOCKER-USER had its say. The redirected flows (ctstate DNAT, address and port) and what is
         ESTABLISHED,RELATED: needed while the engine restarts, as its per-port accepts are deleted and made again
         (28.x: after the drop). The untracked pairs: needed where the engine accepts only what is ESTABLISHED.
+    accept_ahead: accept the untracked packets of the untracked pairs' bridges ahead of the engine's rules, where it
+        would accept them anyway: for speed alone, so it is no drift when the engine has put its own ahead since.
     """
 
     name: RulesetName
@@ -121,11 +123,17 @@ class Ruleset(Frozen):
     untracked: tuple[UntrackedPair, ...] = ()
     guard_localnet: tuple[str, ...] = ()
     forward_guard: bool = False
+    accept_ahead: bool = False  # not in records of earlier versions
 
     @property
     def is_empty(self) -> bool:
         """Whether it wants nothing of the firewall."""
         return not self.redirects and not self.untracked
+
+    @property
+    def accepts_in_forward(self) -> bool:
+        """Whether it has a chain in filter FORWARD, needed or for speed."""
+        return self.forward_guard or self.accept_ahead
 
     @property
     def families(self) -> frozenset[Literal[4, 6]]:

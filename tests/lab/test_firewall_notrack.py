@@ -11,6 +11,7 @@ from firewall_world import TARGET_PORT, Answer, World, world
 from remedy.facts.flows import TCP, UDP, Ends, read_between
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.by_hand import removal_commands
+from remedy.firewall.forward_guard import forward_guard
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.writer import select_writer
 
@@ -49,8 +50,8 @@ def pair(family: int, protocol: int, *, port: int | None = None) -> UntrackedPai
 ALL = tuple(pair(family, protocol) for family in (4, 6) for protocol in (TCP, UDP))
 
 
-def ruleset(*pairs: UntrackedPair, forward: bool = False) -> Ruleset:
-    return Ruleset(name="notrack", untracked=pairs, forward_guard=forward)
+def ruleset(*pairs: UntrackedPair, forward: bool = False, ahead: bool = False) -> Ruleset:
+    return Ruleset(name="notrack", untracked=pairs, forward_guard=forward, accept_ahead=ahead)
 
 
 def entries(built: World, one: UntrackedPair) -> int:
@@ -137,6 +138,59 @@ def test_what_only_established_lets_pass_is_accepted_by_pair(subject: World, var
     finally:
         subject.host.call(lambda: writer.remove("notrack"))
         subject.host.run(f"{program}-restore --noflush", stdin=_chain(before, "DOCKER-FORWARD"))
+
+
+def test_pairs_are_accepted_ahead_of_the_engines_rules_and_behind_the_operators(subject: World, variant: str) -> None:
+    wanted, writer, backend = ruleset(*ALL, ahead=True), select_writer(BACKENDS[variant]), BACKENDS[variant]
+    subject.host.call(lambda: writer.write(wanted))
+    assert subject.host.call(lambda: writer.read_differences(wanted)) == ()
+    for one in ALL:
+        assert ask(subject, one) == Answer("c1", str(one.client_address))
+        assert entries(subject, one) == 0
+    for tool in ("iptables", "ip6tables"):
+        saved = subject.host.run(f"{tool}-{variant}-save -c -t filter").splitlines()
+        accepts = [line for line in saved if "remedy:docker0" in line]
+        assert len(accepts) == 2, "TCP and UDP"
+        assert not any(line.startswith("[0:0]") for line in accepts), "each packet ends here"
+    # What an operator drops in DOCKER-USER stays dropped.
+    one, program = pair(4, TCP), f"iptables-{variant}"
+    subject.host.run(f"{program} -A DOCKER-USER -s {C2[4]} -j DROP")
+    assert ask(subject, one) is None
+    subject.host.run(f"{program} -D DOCKER-USER -s {C2[4]} -j DROP")
+    # A start of the engine puts its rules in front. That is no difference, and put right by writing it again.
+    guard = forward_guard(backend, wanted)
+    subject.host.run(f"{program} -I FORWARD -j DOCKER-FORWARD")
+    assert subject.host.call(guard.stands_behind)
+    assert subject.host.call(lambda: writer.read_differences(wanted)) == ()
+    assert ask(subject, one) == Answer("c1", C2[4])
+    subject.host.call(lambda: writer.write(wanted))
+    assert not subject.host.call(guard.stands_behind)
+    subject.host.run(f"{program} -D FORWARD -j DOCKER-FORWARD")
+    assert ask(subject, one) == Answer("c1", C2[4])
+
+
+def test_the_jump_of_an_earlier_version_gives_way_and_either_is_removed_by_hand(subject: World, variant: str) -> None:
+    wanted, writer = ruleset(*ALL, ahead=True), select_writer(BACKENDS[variant])
+    comment = '-m comment --comment "remedy:notrack" -j REMEDY-NOTRACK-FORWARD'
+
+    def as_earlier() -> None:
+        for tool in ("iptables", "ip6tables"):
+            subject.host.run(f"{tool}-{variant} -D FORWARD -m conntrack --ctstate UNTRACKED {comment}")
+            subject.host.run(f"{tool}-{variant} -I FORWARD {comment}")
+
+    subject.host.call(lambda: writer.write(wanted))
+    as_earlier()
+    assert len(subject.host.call(lambda: writer.read_differences(wanted))) == 2
+    subject.host.call(lambda: writer.write(wanted))
+    assert subject.host.call(lambda: writer.read_differences(wanted)) == ()
+    for is_earlier in (True, False):
+        subject.host.call(lambda: writer.write(wanted))
+        if is_earlier:
+            as_earlier()
+        for command in removal_commands(wanted, BACKENDS[variant]):
+            subject.host.run(command)
+        assert "REMEDY" not in subject.rules()
+        assert "remedy" not in subject.rules()
 
 
 def _chain(saved: str, chain: str) -> str:

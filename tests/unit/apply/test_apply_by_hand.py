@@ -11,6 +11,7 @@ import pytest
 
 from remedy.apply.by_hand import commands_by_hand
 from remedy.facts.model import HostFacts
+from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.plan.actions import Action, FileContent, HoldLiveRestore, Leftover, SwitchUserlandProxy, WriteRules
 from remedy.plan.model import Plan
 
@@ -82,3 +83,44 @@ def test_rules_that_were_there_before_are_written_again(plan: Plan, facts: HostF
     text = "".join(base64.b64decode(line.split()[1]).decode() for line in written[len(without) :])
     assert ("table ip remedy_hairpin" if backend == "iptables-nft" else "-I PREROUTING") in text
     assert facts.engine.version.startswith("28.5")
+
+
+def test_the_accept_of_untracked_pairs_goes_whatever_form_its_jump_has(plan: Plan) -> None:
+    """Also where the run has written none: the watcher may have, since."""
+    bridge = action(plan, "bridge")
+    assert isinstance(bridge, WriteRules)
+    ruleset = Ruleset(name="notrack")
+    write = bridge.model_copy(update={"ruleset": ruleset, "firewall_backend": "iptables-nft"})
+    lines = [
+        line for line in commands_by_hand(write, {}) if "REMEDY" in line and not line.startswith(("ip6", "while ip6"))
+    ]
+    jump = '-m comment --comment "remedy:notrack" -j REMEDY-NOTRACK-FORWARD 2>/dev/null; do :; done'
+    assert lines == [
+        f"while iptables-nft -w -D FORWARD -m conntrack --ctstate UNTRACKED {jump}",
+        f"while iptables-nft -w -D FORWARD {jump}",
+        "iptables-nft -w -F REMEDY-NOTRACK-FORWARD 2>/dev/null || true",
+        "iptables-nft -w -X REMEDY-NOTRACK-FORWARD 2>/dev/null || true",
+    ]
+
+
+def test_the_accept_for_speed_is_written_again_too(plan: Plan) -> None:
+    bridge = action(plan, "bridge")
+    assert isinstance(bridge, WriteRules)
+    pair = UntrackedPair.model_validate(
+        {
+            "protocol": "tcp",
+            "client_address": "10.5.0.2",
+            "server_address": "10.5.0.3",
+            "server_port": 8080,
+            "bridge": "br-lb",
+            "client": "lb",
+            "server": "api",
+            "network": "lb",
+        }
+    )
+    before = Ruleset(name="notrack", untracked=(pair,), accept_ahead=True)
+    write = bridge.model_copy(update={"ruleset": before, "firewall_backend": "iptables-nft"})
+    lines = commands_by_hand(write, {"previous": before.model_dump(mode="json")})
+    text = "".join(base64.b64decode(line.split()[1]).decode() for line in lines if line.startswith("echo"))
+    assert "-I FORWARD -m conntrack --ctstate UNTRACKED" in text
+    assert "-i br-lb -o br-lb -p tcp" in text

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from firewall_samples import bridging, hairpin, notrack
+from firewall_samples import bridging, hairpin, notrack, notrack_ahead, pair
 
 from remedy.errors import MissingExtraError
 from remedy.facts.model import FirewallBackend, FirewallFacts, IptablesTables
 from remedy.firewall.forward_guard import guard_table
 from remedy.firewall.iptables_differences import differences
-from remedy.firewall.iptables_rules import OwnTable, forward_chain, tables
+from remedy.firewall.iptables_rules import OwnTable, forward_chain, forward_jump, tables
 from remedy.firewall.iptables_save import parse
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.writer import select_writer
@@ -43,7 +43,7 @@ def found(ruleset: Ruleset, text: str) -> tuple[str, ...]:
     return tuple(differences([t for t in own_tables(ruleset) if t.family == 4], text, ruleset.name))
 
 
-@pytest.mark.parametrize("make", [hairpin, bridging, notrack])
+@pytest.mark.parametrize("make", [hairpin, bridging, notrack, notrack_ahead])
 def test_the_rules_are_the_reviewed_ones(make: Callable[[], Ruleset], golden: Callable[[str, str], None]) -> None:
     text = "".join(f"# IPv{family}\n{as_saved(make(), family)}" for family in (4, 6))
     golden(f"{make.__name__}.iptables", text)
@@ -63,8 +63,56 @@ def test_the_guard_asks_docker_user_first_where_there_is_one() -> None:
     assert with_user[1:] == forward_chain(bridging(), 4, has_user_chain=False).rules
 
 
+def test_an_accept_for_speed_has_one_rule_a_bridge_and_protocol_whatever_the_pairs() -> None:
+    others = (pair(bridge="br-b", server_address=f"10.5.0.{n}", server=f"api-{n}") for n in range(5, 9))
+    more = notrack_ahead().model_copy(update={"untracked": (*others, *notrack_ahead().untracked)})
+    rules = forward_chain(more, 4, has_user_chain=False).rules
+    assert [(rule.in_interface, rule.out_interface, rule.protocol) for rule in rules] == [
+        ("br-0123456789ab", "br-0123456789ab", "tcp"),
+        ("br-0123456789ab", "br-0123456789ab", "udp"),
+        ("br-b", "br-b", "tcp"),
+    ]
+
+
+def test_an_accept_that_is_needed_stays_by_pair_where_another_would_do_for_speed() -> None:
+    both = notrack().model_copy(update={"accept_ahead": True})
+    assert forward_chain(both, 4, has_user_chain=True) == forward_chain(notrack(), 4, has_user_chain=True)
+
+
+def test_only_untracked_packets_enter_unless_redirects_are_accepted_there_too() -> None:
+    """A ruleset of both does not exist; it would not accept tracked packets of a pair."""
+    assert "--ctstate UNTRACKED" in forward_jump(notrack()).text
+    both = bridging().model_copy(update={"untracked": (pair(),)})
+    chain = forward_chain(both, 4, has_user_chain=False)
+    assert "ctstate" not in chain.jump.text
+    assert all("--ctstate UNTRACKED" in rule.text for rule in chain.rules[-2:])
+
+
 def test_a_host_that_has_the_rules_differs_in_nothing() -> None:
     assert found(bridging(), as_saved(bridging(), 4)) == ()
+    assert found(notrack_ahead(), as_saved(notrack_ahead(), 4)) == ()
+
+
+def test_behind_the_engines_rules_an_accept_for_speed_is_as_it_should_be_and_a_needed_one_is_not() -> None:
+    def behind(ruleset: Ruleset) -> tuple[str, ...]:
+        jump = forward_jump(ruleset).text + "\n"
+        return found(ruleset, as_saved(ruleset, 4).replace(jump, ENGINE_JUMP + jump, 1))
+
+    assert behind(notrack_ahead()) == ()
+    assert [line.rpartition(" stands ")[2] for line in behind(notrack())] == [
+        "behind the engine's -A FORWARD -j DOCKER-FORWARD"
+    ]
+
+
+def test_an_accept_for_speed_that_is_not_there_or_is_an_earlier_versions_is_told() -> None:
+    there = as_saved(notrack_ahead(), 4)
+    jump = forward_jump(notrack_ahead()).text
+    place = "iptables table filter, chain FORWARD: the jump to REMEDY-NOTRACK-FORWARD"
+    assert found(notrack_ahead(), there.replace(jump + "\n", "")) == (f"{place} is missing",)
+    old = '-A FORWARD -m comment --comment "remedy:notrack" -j REMEDY-NOTRACK-FORWARD'
+    assert found(notrack_ahead(), there.replace(jump, old)) == (f"{place} was changed: {old}",)
+    bare = as_saved(notrack_ahead().model_copy(update={"accept_ahead": False}), 4)
+    assert found(notrack_ahead(), bare) == ("iptables table filter, chain REMEDY-NOTRACK-FORWARD is missing",)
 
 
 @pytest.mark.parametrize(
