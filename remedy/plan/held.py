@@ -132,6 +132,7 @@ def as_written_for(ruleset: Ruleset, written: Ruleset | None, names: frozenset[s
             "engine_bridges": tuple(sorted({*kept.engine_bridges, *written.engine_bridges})),
             "guard_localnet": tuple(sorted({*kept.guard_localnet, *written.guard_localnet})),
             "forward_guard": kept.forward_guard or written.forward_guard,
+            "accept_ahead": kept.accept_ahead or written.accept_ahead,
         }
     )
 

@@ -17,6 +17,7 @@ from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError, InputError, RemedyError
 from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.firewall.forward_guard import forward_guard
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
@@ -166,7 +167,11 @@ class Holding:
         """Rules that were written while the host was looked at, and stand."""
         if not isinstance(action, WriteRules) or self._context.owned_rules.get(action.ruleset.name) != action.ruleset:
             return False
-        return not select_writer(FirewallBackend(action.firewall_backend)).read_differences(action.ruleset)
+        backend = FirewallBackend(action.firewall_backend)
+        if select_writer(backend).read_differences(action.ruleset):
+            return False
+        # An accept for speed alone is as it should be behind the engine's rules, too, but then it is to be moved.
+        return not (action.ruleset.accept_ahead and forward_guard(backend, action.ruleset).stands_behind())
 
     def quick(self, spec: Spec, why: Sequence[str], changes: Changes, *, stand: bool = True) -> Done:
         """Bring the rules alone to the containers of now, by the engine's list and the last look for all the rest.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from remedy.facts.model import Container, HostFacts
+from remedy.firewall.forward_guard import stands_behind
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.untracked_pairs import NOTRACK, of_today
 from remedy.firewall.writer import select_writer
@@ -107,13 +108,16 @@ def followed_by_walk(
 
 
 def notrack_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:
-    """Bring remedy's notrack rules to `wanted` (no pairs: remove them)."""
+    """Bring remedy's notrack rules to `wanted` (no pairs: remove them), the accept ahead of the engine's rules."""
     from remedy.plan.notrack.rule_actions import keeping_untracked, removal
 
     if wanted.is_empty:
         return removal(facts, "no pair of the spec is left")
     found = select_writer(facts.firewall.backend).differences(wanted, facts.firewall)
-    return keeping_untracked(facts, wanted, found) if found else ()
+    if found or not stands_behind(facts.firewall, wanted):
+        return keeping_untracked(facts, wanted, found) if found else ()
+    # The pairs are untracked all the while: there is nothing to forget.
+    return keeping_untracked(facts, wanted, ("their accept stands behind the engine's rules",))[:1]
 
 
 def with_pairs(ruleset: Ruleset, pairs: Iterable[UntrackedPair]) -> Ruleset:

@@ -25,9 +25,7 @@ def keeping_untracked(facts: HostFacts, ruleset: Ruleset, found: Sequence[str]) 
             id="notrack_rules",
             summary=f"keep {len(pairs)} pair{plural} of load balancer and backend from conntrack",
             reason="no NAT touches these flows, so an entry for each connection, kept for two minutes after its end, "
-            "serves nobody"
-            + ("; their packets are accepted by address and port, too" if ruleset.forward_guard else "")
-            + (f"; today: {found[0]}" if present else ""),
+            "serves nobody" + _accepted(ruleset) + (f"; today: {found[0]}" if present else ""),
             before="rules of remedy that differ" if present else "every connection of theirs has an entry",
             after=shown + (" ..." if len(pairs) > SHOWN else ""),
             inverse="the rules as they were, in one transaction",
@@ -44,6 +42,14 @@ def keeping_untracked(facts: HostFacts, ruleset: Ruleset, found: Sequence[str]) 
             pairs=pairs,
         ),
     )
+
+
+def _accepted(ruleset: Ruleset) -> str:
+    if ruleset.forward_guard:
+        return "; their packets are accepted by address and port, too"
+    if ruleset.accept_ahead:
+        return "; their packets are accepted ahead of the engine's rules, which would accept them at the end"
+    return ""
 
 
 def removal(facts: HostFacts, reason: str) -> tuple[Action, ...]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remedy.facts.model import Container, HostFacts, Protocol
-from remedy.firewall.forward_guard import can_guard
+from remedy.firewall.forward_guard import can_guard, engine_filters
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.paths.hypothesis import with_ruleset
-from remedy.paths.published import PublishedPort
+from remedy.paths.published import ICC_OPTION, PublishedPort
 from remedy.paths.telling import translations
 from remedy.paths.verdict import Verdict
 from remedy.paths.walk import Datapath
@@ -121,14 +121,44 @@ def with_accepts_where_needed(
 ) -> tuple[Ruleset, list[tuple[UntrackedPair, Verdict]]]:
     """The rules for these pairs, and those that would be dropped all the same although they are reached now."""
     ruleset = Ruleset(name=NOTRACK, untracked=in_order(pairs))
-    reached = [pair for pair in pairs if survey.walked(pair).reachable]
-    dropped = _dropped(survey, ruleset, reached)
+    verdicts = _walked_with(survey, ruleset)
+    dropped = _dropped(survey, pairs, verdicts)
     if dropped and can_guard(survey.facts.firewall.backend):
         ruleset = ruleset.model_copy(update={"forward_guard": True})
-        dropped = _dropped(survey, ruleset, reached)
+        return ruleset, _dropped(survey, pairs, _walked_with(survey, ruleset))
+    if not dropped and _is_accepted_anyway(survey.facts, pairs):
+        ahead = ruleset.model_copy(update={"accept_ahead": True})
+        # Not where that opens what a rule between the engine's own has closed.
+        if _ends(_walked_with(survey, ahead)) == _ends(verdicts):
+            ruleset = ahead
     return ruleset, dropped
 
 
-def _dropped(survey: Survey, ruleset: Ruleset, pairs: Sequence[UntrackedPair]) -> list[tuple[UntrackedPair, Verdict]]:
+def _walked_with(survey: Survey, ruleset: Ruleset) -> dict[UntrackedPair, Verdict]:
     path = Datapath(with_ruleset(survey.facts, ruleset))
-    return [(pair, verdict) for pair in pairs if not (verdict := _walk(path, pair)).reachable]
+    return {pair: _walk(path, pair) for pair in ruleset.untracked}
+
+
+def _dropped(
+    survey: Survey, pairs: Collection[UntrackedPair], verdicts: Mapping[UntrackedPair, Verdict]
+) -> list[tuple[UntrackedPair, Verdict]]:
+    reached = (pair for pair in pairs if survey.walked(pair).reachable)
+    return [(pair, verdicts[pair]) for pair in reached if not verdicts[pair].reachable]
+
+
+def _ends(verdicts: Mapping[UntrackedPair, Verdict]) -> list[tuple[bool | None, str | None]]:
+    return [(verdict.reachable, verdict.failure) for verdict in verdicts.values()]
+
+
+def _is_accepted_anyway(facts: HostFacts, pairs: Collection[UntrackedPair]) -> bool:
+    """Whether the engine accepts everything that stays on the pairs' bridges.
+
+    Without icc it drops what is not a link's, and where it has no rules somebody else decides: an accept for a whole
+    bridge would be more than speed for others' untracked packets.
+    """
+    is_open = {network.bridge for network in facts.networks if network.options.get(ICC_OPTION, "true") == "true"}
+    return (
+        bool(pairs)
+        and all(pair.bridge in is_open for pair in pairs)
+        and all(engine_filters(facts.firewall, family) for family in {pair.family for pair in pairs})
+    )

@@ -12,13 +12,14 @@ from test_planning_user_network import API, BALANCED, OPERATOR, with_config
 
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
+from remedy.paths.hypothesis import without_ruleset
 from remedy.paths.walk import with_bridge_netfilter
 from remedy.plan.actions import Action, ForgetFlows, RemoveRules, WriteRules
 from remedy.plan.foresight import facts_after
-from remedy.plan.held import Held, held_ruleset, held_rulesets, pinned_to, without_containers
+from remedy.plan.held import Held, as_written_for, held_ruleset, held_rulesets, pinned_to, without_containers
 from remedy.plan.held import held as held_by
 from remedy.plan.model import Plan
-from remedy.plan.notrack.following import remembered
+from remedy.plan.notrack.following import NOTHING, remembered
 from remedy.plan.notrack.pairs import in_order
 from remedy.spec.models import Spec
 from remedy.watch.quick_facts import kept_for_quick
@@ -79,6 +80,59 @@ def test_nothing_is_done_while_everything_is_as_it_was_left(applied: tuple[tuple
     assert found.actions == ()
     assert found.left_tracked == ()
     assert set(pairs_of(found.rulesets[0])) == set(API)
+
+
+def test_the_accept_is_put_ahead_of_the_engines_rules_again_and_no_flow_is_forgotten(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    behind = with_rule(facts, "filter", "FORWARD", "-A FORWARD -j DOCKER-ISOLATION-STAGE-1")
+    [write] = held(spec(), behind, actions).actions
+    assert isinstance(write, WriteRules)
+    assert write.ruleset == held_ruleset(actions, "notrack")
+    assert "stands behind the engine's rules" in write.reason
+    assert held(spec(), facts_after(behind, [write]), actions).actions == ()
+
+
+def test_rules_of_a_version_that_did_not_accept_ahead_get_it_with_the_next_look(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    record = written.model_dump(mode="json")
+    del record["accept_ahead"]
+    old = [a.model_copy(update={"ruleset": Ruleset.model_validate(record)}) for a in actions if a.id == "notrack_rules"]
+    others = [action for action in actions if action.id != "notrack_rules"]
+    before = facts_after(without_ruleset(facts, "notrack"), old)
+    [write, _] = held(spec(), before, [*others, *old]).actions
+    assert isinstance(write, WriteRules)
+    assert write.ruleset == written
+    assert held_rulesets(spec(), before, [*others, *old], write.ruleset) == (written,)
+
+
+def test_what_a_rule_between_the_engines_drops_is_not_opened_for_speed(
+    applied: tuple[tuple[Action, ...], HostFacts],
+) -> None:
+    actions, facts = applied
+    written = held_ruleset(actions, "notrack")
+    assert written is not None
+    # Behind the jump to DOCKER-USER, which was made on top after it.
+    closed = f"-A FORWARD -d {written.untracked[0].server_address}/32 -j DROP"
+    between = with_rule(without_ruleset(facts, "notrack"), "filter", "FORWARD", "-A FORWARD -j DOCKER-USER", closed)
+    found = held(spec(), between, actions).rulesets[0]
+    assert found.untracked == written.untracked
+    assert (found.forward_guard, found.accept_ahead) == (False, False)
+
+
+def test_who_was_answered_meanwhile_keeps_the_accept(applied: tuple[tuple[Action, ...], HostFacts]) -> None:
+    written = held_ruleset(applied[0], "notrack")
+    assert written is not None
+    without = written.model_copy(update={"untracked": written.untracked[1:], "accept_ahead": False})
+    both = as_written_for(without, written, frozenset({written.untracked[0].server}))
+    assert both == written
+    assert as_written_for(NOTHING, written, frozenset({BALANCER})).accept_ahead
+    assert not without_containers(written, frozenset({BALANCER})).accept_ahead
 
 
 def test_a_container_with_another_address_is_the_same_end(applied: tuple[tuple[Action, ...], HostFacts]) -> None:

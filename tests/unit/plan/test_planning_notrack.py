@@ -11,6 +11,7 @@ from test_planning_user_network import API, BALANCED, OPERATOR, with_config
 from remedy.facts.model import FirewallBackend, HostFacts
 from remedy.firewall.saved_edit import EditableRules
 from remedy.paths.hypothesis import with_sysctls
+from remedy.paths.published import ICC_OPTION
 from remedy.paths.telling import translations
 from remedy.paths.walk import Datapath, with_bridge_netfilter
 from remedy.plan.actions import ConnectNetwork, ForgetFlows, RemoveRules, RewireHaproxy, WriteRules
@@ -18,6 +19,7 @@ from remedy.plan.foresight import facts_after
 from remedy.plan.model import Plan
 from remedy.spec.models import HostPort
 
+EMPTY = "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
 BALANCER = "dev1-haproxy-1"
 STRAIGHT = OPERATOR.replace("172.17.0.1:5001", "172.17.0.3:8080").replace("172.17.0.1:5002", "172.17.0.4:8080")
 STRAIGHT = STRAIGHT.replace("172.17.0.1:5003", "172.17.0.5:8080")
@@ -80,7 +82,9 @@ def test_the_pairs_come_after_the_rewiring_that_makes_them_neighbours(
     assert {(pair.client, pair.server, pair.network, pair.server_port) for pair in pairs} == {
         (BALANCER, name, "remedy-lb", 8080) for name in API
     }
-    assert rules_of(plan).ruleset.forward_guard is False
+    ruleset = rules_of(plan).ruleset
+    assert (ruleset.forward_guard, ruleset.accept_ahead) == (False, True)
+    assert "accepted ahead of the engine's rules" in rules_of(plan).reason
 
 
 def test_afterwards_there_is_no_entry_and_a_second_plan_is_empty(host: HostFacts, planned: Callable[..., Plan]) -> None:
@@ -138,7 +142,45 @@ def test_what_the_engine_accepts_only_as_established_is_accepted_by_pair(
     plan = planned(with_rule(closed, "filter", "DOCKER-USER", opened, back))
 
     assert plan.refusals == ()
-    assert rules_of(plan).ruleset.forward_guard is True
+    ruleset = rules_of(plan).ruleset
+    assert (ruleset.forward_guard, ruleset.accept_ahead) == (True, False)
+
+
+def without_icc(facts: HostFacts) -> HostFacts:
+    """As the engine says it of the default bridge; the rules are those of a network that has it."""
+    networks = [
+        n.model_copy(update={"options": {**n.options, ICC_OPTION: "false"}}) if n.bridge == "docker0" else n
+        for n in facts.networks
+    ]
+    return facts.model_copy(update={"networks": tuple(networks)})
+
+
+def with_backend(facts: HostFacts, backend: FirewallBackend) -> HostFacts:
+    return facts.model_copy(update={"firewall": facts.firewall.model_copy(update={"backend": backend})})
+
+
+def test_a_whole_bridge_is_accepted_ahead_only_where_the_engine_accepts_it_all(
+    straight: HostFacts, planned: Callable[..., Plan]
+) -> None:
+    def accepts(facts: HostFacts) -> tuple[bool, bool]:
+        ruleset = rules_of(planned(facts)).ruleset
+        return ruleset.forward_guard, ruleset.accept_ahead
+
+    assert accepts(straight) == (False, True)
+    assert accepts(without_icc(straight)) == (False, False)
+    assert accepts(with_backend(straight, FirewallBackend.NFTABLES)) == (False, False), "no accept counts there"
+    tables = tuple(t.model_copy(update={"text": EMPTY}) if t.family == 4 else t for t in straight.firewall.tables)
+    bare = straight.model_copy(update={"firewall": straight.firewall.model_copy(update={"tables": tables})})
+    assert accepts(bare) == (False, False), "whoever filters there, it is not the engine"
+
+
+def test_a_second_plan_is_empty_also_behind_the_engines_rules_of_a_restart(
+    straight: HostFacts, planned: Callable[..., Plan]
+) -> None:
+    """Speed is no reason for a plan to ask somebody."""
+    written = facts_after(straight, planned(straight).actions)
+    again = with_rule(written, "filter", "FORWARD", "-A FORWARD -j DOCKER-FORWARD")
+    assert planned(written).actions == planned(again).actions == ()
 
 
 def test_an_operators_drop_is_not_overruled(straight: HostFacts, planned: Callable[..., Plan]) -> None:

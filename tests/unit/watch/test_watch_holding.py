@@ -199,6 +199,30 @@ def test_what_was_written_meanwhile_is_not_written_twice(
     assert firewall.writes == 0
 
 
+@pytest.mark.parametrize("behind", [True, False])
+def test_an_accept_for_speed_is_written_again_only_while_it_stands_behind_the_engines_rules(
+    holding: Holding,
+    firewall: Firewall,
+    write: WriteRules,
+    decided: Callable[..., Decided],
+    monkeypatch: pytest.MonkeyPatch,
+    behind: bool,
+) -> None:
+    """It is no difference, and it may have been put ahead since the look."""
+
+    class Guard:
+        def stands_behind(self) -> bool:
+            return behind
+
+    monkeypatch.setattr("remedy.watch.holding.forward_guard", lambda *_: Guard())
+    ruleset = write.ruleset.model_copy(update={"accept_ahead": True})
+    holding._context.owned_rules.put(ruleset)
+    firewall.write(ruleset)
+    firewall.writes = 0
+    holding.sync(decided(ruleset, write.model_copy(update={"ruleset": ruleset})), ["x"], nobody, nobody)
+    assert firewall.writes == int(behind)
+
+
 def test_a_decision_for_other_runs_is_made_again(
     holding: Holding, firewall: Firewall, plan: Plan, write: WriteRules, decided: Callable[..., Decided]
 ) -> None:
