@@ -121,22 +121,25 @@ def with_accepts_where_needed(
 ) -> tuple[Ruleset, list[tuple[UntrackedPair, Verdict]]]:
     """The rules for these pairs, and those that would be dropped all the same although they are reached now."""
     ruleset = Ruleset(name=NOTRACK, untracked=in_order(pairs))
-    verdicts = _walked_with(survey, ruleset)
+    verdicts = _walked_with(survey, ruleset, pairs)
     dropped = _dropped(survey, pairs, verdicts)
     if dropped and can_guard(survey.facts.firewall.backend):
         ruleset = ruleset.model_copy(update={"forward_guard": True})
-        return ruleset, _dropped(survey, pairs, _walked_with(survey, ruleset))
+        return ruleset, _dropped(survey, pairs, _walked_with(survey, ruleset, pairs))
     if not dropped and _is_accepted_anyway(survey.facts, pairs):
         ahead = ruleset.model_copy(update={"accept_ahead": True})
-        # Not where that opens what a rule between the engine's own has closed.
-        if _ends(_walked_with(survey, ahead)) == _ends(verdicts):
+        # Not where that opens what a rule between the engine's own has closed; who is reached stays so.
+        closed = [pair for pair, verdict in verdicts.items() if not verdict.reachable]
+        if all(_end(verdict) == _end(verdicts[pair]) for pair, verdict in _walked_with(survey, ahead, closed).items()):
             ruleset = ahead
     return ruleset, dropped
 
 
-def _walked_with(survey: Survey, ruleset: Ruleset) -> dict[UntrackedPair, Verdict]:
+def _walked_with(survey: Survey, ruleset: Ruleset, pairs: Collection[UntrackedPair]) -> dict[UntrackedPair, Verdict]:
+    if not pairs:
+        return {}
     path = Datapath(with_ruleset(survey.facts, ruleset))
-    return {pair: _walk(path, pair) for pair in ruleset.untracked}
+    return {pair: _walk(path, pair) for pair in pairs}
 
 
 def _dropped(
@@ -146,8 +149,8 @@ def _dropped(
     return [(pair, verdicts[pair]) for pair in reached if not verdicts[pair].reachable]
 
 
-def _ends(verdicts: Mapping[UntrackedPair, Verdict]) -> list[tuple[bool | None, str | None]]:
-    return [(verdict.reachable, verdict.failure) for verdict in verdicts.values()]
+def _end(verdict: Verdict) -> tuple[bool | None, str | None]:
+    return verdict.reachable, verdict.failure
 
 
 def _is_accepted_anyway(facts: HostFacts, pairs: Collection[UntrackedPair]) -> bool:
