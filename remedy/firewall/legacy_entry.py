@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -29,7 +30,7 @@ def build(rule: OwnRule, family: Family) -> Any:
         import iptc
     except ImportError as error:
         raise MissingExtraError("legacy", "writing rules on a host with iptables-legacy") from error
-    entry = iptc.Rule() if family == 4 else iptc.Rule6()
+    entry = _without_tables(iptc.Rule if family == 4 else iptc.Rule6)()
     for attribute, value in (
         ("src", rule.source),
         ("dst", rule.destination),
@@ -56,6 +57,15 @@ def _compare_whole_names(entry: Any, rule: OwnRule) -> None:
     for attribute, name in (("iniface_mask", rule.in_interface), ("outiface_mask", rule.out_interface)):
         if name is not None:
             setattr(address, attribute, b"\xff" * (len(name) + 1))
+
+
+@cache
+def _without_tables(kind: Any) -> Any:
+    """python-iptables' class, whose targets do not look for a chain of their name.
+
+    They would open all five tables for it, which the kernel then makes, and calls for every packet from then on.
+    """
+    return type(kind.__name__, (kind,), {"tables": ()})
 
 
 def _add_match(entry: Any, match: Match) -> None:
