@@ -302,10 +302,23 @@ class RoutingRule(Frozen):
     extra: dict[str, str] = Field(default_factory=dict)
 
 
+class OwnTable(Frozen):
+    """The conntrack table of a container's own network namespace, and the IPv4 rules there.
+
+    entries: None where the kernel has no connection tracking. rules: without any, nothing is tracked; "engine": those
+    of its DNS server, which have everything tracked; "other": there are others. kept_empty: remedy's are there besides.
+    """
+
+    entries: int | None
+    rules: Literal["none", "engine", "other"]
+    kept_empty: bool = False
+
+
 class NetNamespace(Frozen):
     """One network namespace: the host's (is_host) or that of one or more containers.
 
-    sysctls: of a container's, rp_filter; the host's own are HostFacts.sysctls.
+    sysctls: of a container's, rp_filter; the host's own are HostFacts.sysctls. own_table: of a container's; None where
+    it was not read.
     """
 
     inode: int
@@ -319,6 +332,7 @@ class NetNamespace(Frozen):
     listening: tuple[ListeningSocket, ...]
     connections: tuple[Connection, ...]
     sysctls: dict[str, str] = Field(default_factory=dict)
+    own_table: OwnTable | None = None
 
 
 class BridgePort(Frozen):

@@ -12,7 +12,8 @@ from remedy.facts.addresses import Addressing, read_addressing
 from remedy.facts.connections import Owners, listening_sockets, merge_connections
 from remedy.facts.container_processes import ContainerProcesses
 from remedy.facts.interest import Interest
-from remedy.facts.model import Container, NetNamespace
+from remedy.facts.model import Container, NetNamespace, OwnTable
+from remedy.facts.own_tables import read_own_table
 from remedy.facts.sockets import RawSocket, find_owners, read_sockets
 from remedy.facts.sysctls import read_reverse_path_filters
 from remedy.facts.unread import Notes
@@ -46,6 +47,7 @@ class Contents:
     addressing: Addressing
     sockets: tuple[RawSocket, ...]
     sysctls: dict[str, str] = field(default_factory=dict)
+    own_table: OwnTable | None = None
 
 
 def find_places(containers: Sequence[Container], notes: Notes) -> list[Place]:
@@ -91,16 +93,17 @@ def _pid_on_host(inode: int) -> int:
 
 
 def _read_place(place: Place, ports: Collection[int], notes: Notes) -> Contents:
-    def read() -> tuple[Addressing, tuple[RawSocket, ...], dict[str, str]]:
+    def read() -> Contents:
         addressing = notes.attempt(f"addresses of {place.name}", NOTHING, read_addressing)
         sockets = notes.attempt(f"sockets of {place.name}", (), partial(read_sockets, ports))
-        own = () if place.is_host else [link.name for link in addressing.links if link.name != "lo"]
-        return addressing, tuple(sockets), {} if place.is_host else read_reverse_path_filters(own)
+        if place.is_host:
+            return Contents(place, addressing, tuple(sockets))
+        own = [link.name for link in addressing.links if link.name != "lo"]
+        table = notes.attempt(f"conntrack table of {place.name}", None, read_own_table)
+        return Contents(place, addressing, tuple(sockets), read_reverse_path_filters(own), table)
 
-    addressing, sockets, sysctls = notes.attempt(
-        f"namespace of {place.name}", (NOTHING, (), {}), partial(run_in_network_namespace, place.pid, read)
-    )
-    return Contents(place, addressing, sockets, sysctls)
+    unread = Contents(place, NOTHING, ())
+    return notes.attempt(f"namespace of {place.name}", unread, partial(run_in_network_namespace, place.pid, read))
 
 
 def _container_ids(contents: Sequence[Contents], owners: Owners) -> dict[int, str]:
@@ -129,4 +132,5 @@ def _describe(
         listening=listening_sockets(read.sockets, owners, containers),
         connections=connections,
         sysctls=read.sysctls,
+        own_table=read.own_table,
     )

@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remedy.errors import CommandError
+from remedy.facts.nft_targets import target_of
 from remedy.firewall import netlink
 from remedy.firewall.iptables_rules import Family
-from remedy.firewall.netlink import APPEND, CREATE, Message, NfTables, attribute, attribute_list, attributes
+from remedy.firewall.netlink import APPEND, CREATE, Message, NfTables, attribute, attributes
 
 # linux/netfilter/nf_tables.h
 _GET_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE = 4, 6, 7, 8
 _CHAIN_TABLE, _CHAIN_NAME = 1, 3
 _TABLE, _CHAIN, _HANDLE, _EXPRESSIONS, _POSITION, _USERDATA = 1, 2, 3, 4, 6, 7
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
-_IMMEDIATE_DATA, _DATA_VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 2, 2, 1, 2
-_VERDICTS = {b"\0\0\0\1": "ACCEPT", b"\0\0\0\0": "DROP", b"\xff\xff\xff\xfb": "RETURN"}
 
 _ATTEMPTS = 5
 
@@ -100,16 +98,4 @@ class NftChain:
 def _listed(rule: bytes) -> ListedRule:
     parts = attributes(rule)
     expressions = parts.get(_EXPRESSIONS, b"")
-    target = next(filter(None, (_verdict(data) for _, data in attribute_list(expressions))), "")
-    return ListedRule(parts[_HANDLE], target, expressions, parts.get(_USERDATA))
-
-
-def _verdict(expression: bytes) -> str:
-    parts = attributes(expression)
-    if parts.get(_EXPRESSION_NAME) != b"immediate\0":
-        return ""
-    data = attributes(parts.get(_EXPRESSION_DATA, b"")).get(_IMMEDIATE_DATA, b"")
-    verdict = attributes(attributes(data).get(_DATA_VERDICT, b""))
-    if _VERDICT_CHAIN in verdict:
-        return verdict[_VERDICT_CHAIN].rstrip(b"\0").decode(errors="replace")
-    return _VERDICTS.get(verdict.get(_VERDICT_CODE, b""), "")
+    return ListedRule(parts[_HANDLE], target_of(expressions), expressions, parts.get(_USERDATA))
