@@ -103,7 +103,7 @@ def tables(ruleset: Ruleset) -> tuple[OwnTable, ...]:
     """
     families: tuple[Family, ...] = (4, 6)
     built = [
-        OwnTable(4, "raw", (*_guard_chains(ruleset), *_untracking_chains(ruleset, 4))),
+        OwnTable(4, "raw", (*_guard_chains(ruleset), *_untracking_chains(ruleset, 4), *_all_but_loopback(ruleset))),
         OwnTable(6, "raw", tuple(_untracking_chains(ruleset, 6))),
     ]
     built += [OwnTable(family, "nat", tuple(_nat_chains(ruleset, family))) for family in families]
@@ -202,6 +202,15 @@ def _untracking_chains(ruleset: Ruleset, family: Family) -> Iterator[OwnChain]:
         only = bridges.pop() if len(bridges) == 1 else None
         jump = OwnRule("PREROUTING", name, names.comment(ruleset.name), in_interface=only)
         yield OwnChain(name, jump, rules, must_lead=False)
+
+
+def _all_but_loopback(ruleset: Ruleset) -> Iterator[OwnChain]:
+    for part, hook in (("IN", "PREROUTING"), ("OUT", "OUTPUT")) if ruleset.all_but_loopback else ():
+        name = names.chain(ruleset.name, part)
+        comes, goes = ("lo", None) if hook == "PREROUTING" else (None, "lo")
+        loopback = OwnRule(name, "RETURN", names.comment("loopback"), in_interface=comes, out_interface=goes)
+        rules = (loopback, OwnRule(name, NOTRACK_TARGET, names.comment("all-but-loopback")))
+        yield OwnChain(name, OwnRule(hook, name, names.comment(ruleset.name)), rules, must_lead=False)
 
 
 def _of_pairs(chain: str, target: str, pairs: Iterable[UntrackedPair], family: Family) -> Iterator[OwnRule]:

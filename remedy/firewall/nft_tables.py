@@ -41,6 +41,7 @@ def _table(ruleset: Ruleset, family: Family) -> NftTable:
         _chain("guard_localnet", "filter", "prerouting", PRIORITY_RAW, _guard(sets)),
         *(each.chain for each in by_bridge),
         _chain("untrack", "filter", "prerouting", PRIORITY_RAW, (each.jump for each in by_bridge)),
+        *(_all_but_loopback() if ruleset.all_but_loopback and family == "ip" else ()),
         _chain("prerouting", "nat", "prerouting", PRIORITY_BEFORE_DNAT, _prerouting(sets, family)),
         _chain("output", "nat", "output", PRIORITY_BEFORE_DNAT, _output(sets, family)),
         _chain("postrouting", "nat", "postrouting", PRIORITY_BEFORE_SNAT, _postrouting(sets, family)),
@@ -235,3 +236,9 @@ def _untrack(pairs: str, family: Family) -> Iterator[str]:
     back = f"meta l4proto . {family} daddr . {family} saddr . th sport"
     yield _rule(f"{there} @{pairs} notrack return", "to-server")
     yield _rule(f"{back} @{pairs} notrack", "from-server")
+
+
+def _all_but_loopback() -> Iterator[NftChain]:
+    for hook, interface in (("prerouting", "iifname"), ("output", "oifname")):
+        rule = _rule(f'{interface} != "lo" notrack', "all-but-loopback")
+        yield _chain(f"untrack_{hook}", "filter", hook, PRIORITY_RAW, (rule,))

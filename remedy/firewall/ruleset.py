@@ -109,6 +109,8 @@ class Ruleset(Frozen):
     guard_localnet: bridges on which route_localnet is (to be) 1; packets that arrive there for 127.0.0.0/8 and
         are not replies are dropped, so that neighbours cannot reach the host's loopback services.
     untracked: flows that conntrack is not to see.
+    all_but_loopback: nor anything else of IPv4 that does not pass the loopback interface: for a namespace in which
+        nothing but the engine's DNS, on 127.0.0.11, needs connections (see inside).
     forward_guard: accept what the ruleset is about from an own chain ahead of the engine's jumps in filter FORWARD,
         after DOCKER-USER had its say. The redirected flows (ctstate DNAT, address and port) and what is
         ESTABLISHED,RELATED: needed while the engine restarts, as its per-port accepts are deleted and made again
@@ -121,6 +123,7 @@ class Ruleset(Frozen):
     redirects: tuple[Redirect, ...] = ()
     engine_bridges: tuple[str, ...] = ()
     untracked: tuple[UntrackedPair, ...] = ()
+    all_but_loopback: bool = False
     guard_localnet: tuple[str, ...] = ()
     forward_guard: bool = False
     accept_ahead: bool = False  # not in records of earlier versions
@@ -128,7 +131,7 @@ class Ruleset(Frozen):
     @property
     def is_empty(self) -> bool:
         """Whether it wants nothing of the firewall."""
-        return not self.redirects and not self.untracked
+        return not self.redirects and not self.untracked and not self.all_but_loopback
 
     @property
     def accepts_in_forward(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remedy.firewall.inside import INSIDE
 from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 
 
@@ -61,6 +62,11 @@ def pair(**changes: object) -> UntrackedPair:
         "network": "remedy-lb",
     }
     return UntrackedPair.model_validate({**values, **changes})
+
+
+def inside() -> Ruleset:
+    """What is written inside a container's network namespace."""
+    return INSIDE
 
 
 def notrack() -> Ruleset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from firewall_samples import bridging, hairpin, notrack, notrack_ahead, pair
+from firewall_samples import bridging, hairpin, inside, notrack, notrack_ahead, pair
 
 from remedy.errors import MissingExtraError
 from remedy.facts.model import FirewallBackend, FirewallFacts, IptablesTables
@@ -43,7 +43,7 @@ def found(ruleset: Ruleset, text: str) -> tuple[str, ...]:
     return tuple(differences([t for t in own_tables(ruleset) if t.family == 4], text, ruleset.name))
 
 
-@pytest.mark.parametrize("make", [hairpin, bridging, notrack, notrack_ahead])
+@pytest.mark.parametrize("make", [hairpin, bridging, notrack, notrack_ahead, inside])
 def test_the_rules_are_the_reviewed_ones(make: Callable[[], Ruleset], golden: Callable[[str, str], None]) -> None:
     text = "".join(f"# IPv{family}\n{as_saved(make(), family)}" for family in (4, 6))
     golden(f"{make.__name__}.iptables", text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from firewall_samples import bridging, hairpin, notrack, pair, redirect
+from firewall_samples import bridging, hairpin, inside, notrack, pair, redirect
 
 from remedy.firewall.nft_differences import differences
 from remedy.firewall.nft_model import NftTable
@@ -20,7 +20,7 @@ from remedy.firewall.nft_text import render, render_removal
 from remedy.firewall.ruleset import Ruleset
 
 
-@pytest.mark.parametrize("make", [hairpin, bridging, notrack])
+@pytest.mark.parametrize("make", [hairpin, bridging, notrack, inside])
 def test_the_script_is_the_reviewed_one(make: Callable[[], Ruleset], golden: Callable[[str, str], None]) -> None:
     golden(f"{make.__name__}.nft", render(make()))
 

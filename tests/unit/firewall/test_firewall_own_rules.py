@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from firewall_samples import bridging, hairpin, notrack, notrack_ahead, redirect
+from firewall_samples import bridging, hairpin, inside, notrack, notrack_ahead, redirect
 
 from remedy.facts.model import FirewallBackend, FirewallFacts, IptablesTables
 from remedy.firewall.iptables_save import rules_of
@@ -33,10 +33,12 @@ def firewall(backend: FirewallBackend) -> FirewallFacts:
     )
 
 
+SAMPLES = (hairpin(), bridging(), notrack(), notrack_ahead(), inside())
+SAMPLE_NAMES = ("hairpin", "bridging", "notrack", "notrack ahead", "inside")
+
+
 @pytest.mark.parametrize("backend", FirewallBackend)
-@pytest.mark.parametrize(
-    "ruleset", [hairpin(), bridging(), notrack(), notrack_ahead()], ids=lambda ruleset: ruleset.name
-)
+@pytest.mark.parametrize("ruleset", SAMPLES, ids=SAMPLE_NAMES)
 def test_what_would_be_written_is_what_the_writer_wants_and_removal_leaves_nothing(backend, ruleset):
     before, writer = firewall(backend), select_writer(backend)
     after = with_ruleset(before, ruleset)
@@ -49,17 +51,13 @@ def test_what_would_be_written_is_what_the_writer_wants_and_removal_leaves_nothi
     assert (gone.nft_tables, gone.nft_json) == (before.nft_tables, before.nft_json)
 
 
-@pytest.mark.parametrize(
-    "ruleset", [hairpin(), bridging(), notrack(), notrack_ahead()], ids=lambda ruleset: ruleset.name
-)
+@pytest.mark.parametrize("ruleset", SAMPLES, ids=SAMPLE_NAMES)
 def test_nft_tables_as_json_read_back_as_they_were(ruleset):
     for table in tables(ruleset):
         assert list(read_tables(table_as_json(table))) == [table]
 
 
-@pytest.mark.parametrize(
-    "ruleset", [hairpin(), bridging(), notrack(), notrack_ahead()], ids=lambda ruleset: ruleset.name
-)
+@pytest.mark.parametrize("ruleset", SAMPLES, ids=SAMPLE_NAMES)
 def test_the_packet_walk_knows_every_rule_of_remedys(ruleset):
     for table in tables(ruleset):
         typed = table_from_nft(table.title, table_as_json(table), {})
