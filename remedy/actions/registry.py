@@ -19,6 +19,7 @@ from remedy.plan.actions import (
     SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
+    UntrackInside,
     WriteComposeOverride,
     WriteRules,
 )
@@ -51,7 +52,7 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             from remedy.actions.hairpin_mode import HairpinModeAction
 
             return HairpinModeAction(action, context)
-        case WriteRules() | RemoveRules() | ForgetFlows():
+        case WriteRules() | RemoveRules() | ForgetFlows() | UntrackInside():
             return _of_firewall(action, context)
         case HoldLiveRestore():
             from remedy.actions.live_restore import HoldLiveRestoreAction
@@ -91,7 +92,7 @@ def executor_for(action: Action, context: ActionContext) -> Executor:
             return WatcherAction(action, context)
 
 
-def _of_firewall(action: WriteRules | RemoveRules | ForgetFlows, context: ActionContext) -> Executor:
+def _of_firewall(action: WriteRules | RemoveRules | ForgetFlows | UntrackInside, context: ActionContext) -> Executor:
     match action:
         case WriteRules():
             from remedy.actions.rules import WriteRulesAction
@@ -105,3 +106,7 @@ def _of_firewall(action: WriteRules | RemoveRules | ForgetFlows, context: Action
             from remedy.actions.forget_flows import ForgetFlowsAction
 
             return ForgetFlowsAction(action, context)
+        case UntrackInside():
+            from remedy.actions.untrack_inside import UntrackInsideAction
+
+            return UntrackInsideAction(action, context)

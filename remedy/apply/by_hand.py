@@ -17,6 +17,7 @@ from remedy.facts.model import FirewallBackend
 from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall import names
 from remedy.firewall.forward_guard import can_guard
+from remedy.firewall.inside import removal_by_hand
 from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_jump, tables
 from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
@@ -39,6 +40,7 @@ from remedy.plan.actions import (
     SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
+    UntrackInside,
     WriteComposeOverride,
     WriteRules,
 )
@@ -51,10 +53,8 @@ def commands_by_hand(action: Action, undo: Mapping[str, object]) -> tuple[str, .
 
 def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
     match action:
-        case SetSysctls():
-            yield from _sysctls(action.previous)
-        case SetHairpinMode():
-            yield from _hairpin_mode(action)
+        case SetSysctls() | SetHairpinMode() | SizeConntrack():
+            yield from _settings(action, undo)
         case WriteRules() | RemoveRules():
             yield from _rules(action, undo)
         case HoldLiveRestore():
@@ -64,12 +64,12 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _write(action.original, undo)
         case SwitchUserlandProxy():
             yield from _switch(action, undo)
+        case UntrackInside():
+            yield from _inside(action, undo)
         case ForgetFlows() | ReleaseLiveRestore():
             return  # there is nothing; undoing the hold does all of it
         case WriteComposeOverride():
             yield from _write(action.original)
-        case SizeConntrack():
-            yield from _conntrack(action, undo)
         case SetWatcher():
             yield from _watcher(undo)
         case ConnectNetwork():
@@ -78,6 +78,16 @@ def _commands(action: Action, undo: Mapping[str, object]) -> Iterator[str]:
             yield from _remove_network(action, undo)
         case RewireHaproxy():
             yield from haproxy_by_hand(action, undo)
+
+
+def _settings(action: SetSysctls | SetHairpinMode | SizeConntrack, undo: Mapping[str, object]) -> Iterator[str]:
+    match action:
+        case SetSysctls():
+            yield from _sysctls(action.previous)
+        case SetHairpinMode():
+            yield from _hairpin_mode(action)
+        case SizeConntrack():
+            yield from _conntrack(action, undo)
 
 
 def _hairpin_mode(action: SetHairpinMode) -> Iterator[str]:
@@ -104,6 +114,16 @@ def _watcher(undo: Mapping[str, object]) -> Iterator[str]:
         yield f"systemctl daemon-reload; systemctl enable {now}{WATCHER_UNIT}"
     else:
         yield "remedy watch --uninstall"
+
+
+def _inside(action: UntrackInside, undo: Mapping[str, object]) -> Iterator[str]:
+    if not action.untracked:
+        return  # nothing is lost where a table fills, and the next plan keeps it empty again
+    listed = undo.get("present")
+    present = set(listed) if isinstance(listed, list) else set()
+    for member in action.members:
+        if member.container_id not in present:
+            yield from removal_by_hand(shlex.quote(member.container), FirewallBackend(action.firewall_backend))
 
 
 def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:

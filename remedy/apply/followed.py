@@ -18,9 +18,19 @@ from remedy.errors import InputError
 from remedy.facts.model import HostFacts
 from remedy.frozen import Frozen
 from remedy.host.files import write_atomically
-from remedy.plan.actions import Action, ConnectNetwork, HairpinPort, NetworkMember, SetHairpinMode, SetSysctls
+from remedy.plan.actions import (
+    Action,
+    ConnectNetwork,
+    HairpinPort,
+    InsideMember,
+    NetworkMember,
+    SetHairpinMode,
+    SetSysctls,
+    UntrackInside,
+)
 
 FILE = "followed.json"
+OfMembers = ConnectNetwork | UntrackInside
 
 
 class FollowedAction(Frozen):
@@ -72,7 +82,7 @@ def read_followed(directory: Path) -> Followed:
 
 def record_followed(directory: Path, action: Action, undo: Mapping[str, Any], present: Present) -> None:
     """Remember an action before it is done. Raises OSError (disk full), InputError."""
-    if not isinstance(action, SetSysctls | SetHairpinMode | ConnectNetwork):
+    if not isinstance(action, SetSysctls | SetHairpinMode | ConnectNetwork | UntrackInside):
         return
     known = {item.action.id: item for item in read_followed(directory).actions}
     earlier = known.get(action.id)
@@ -121,7 +131,7 @@ def _joined(first: FollowedAction, second: FollowedAction) -> FollowedAction:
         }
     elif isinstance(action, SetHairpinMode) and isinstance(later, SetHairpinMode):
         update = {"bridges": _each_once(action.bridges, later.bridges), "ports": _ports(action.ports, later.ports)}
-    elif isinstance(action, ConnectNetwork) and isinstance(later, ConnectNetwork):
+    elif isinstance(action, OfMembers) and isinstance(later, type(action)):
         update = {"members": _members(action.members, later.members)}
     else:
         return first
@@ -137,10 +147,13 @@ def _ports(first: Sequence[HairpinPort], second: Sequence[HairpinPort]) -> tuple
     return (*first, *(port for port in second if port.interface not in known))
 
 
-def _members(first: Sequence[NetworkMember], second: Sequence[NetworkMember]) -> tuple[NetworkMember, ...]:
+def _members(
+    first: Sequence[NetworkMember | InsideMember], second: Sequence[NetworkMember | InsideMember]
+) -> tuple[NetworkMember | InsideMember, ...]:
     """One that was made again takes the place of its namesake, which is gone."""
     again = {member.container for member in second}
-    return (*(member for member in first if member.container not in again), *second)
+    kept: list[NetworkMember | InsideMember] = [member for member in first if member.container not in again]
+    return (*kept, *second)
 
 
 def _pruned(item: FollowedAction, present: Present) -> FollowedAction:
@@ -157,12 +170,12 @@ def _pruned(item: FollowedAction, present: Present) -> FollowedAction:
                 )
             }
         )
-    if isinstance(action, ConnectNetwork):
+    if isinstance(action, OfMembers):
         return _with_members_of(item, action, present.container_ids)
     return item
 
 
-def _with_members_of(item: FollowedAction, action: ConnectNetwork, ids: Collection[str]) -> FollowedAction:
+def _with_members_of(item: FollowedAction, action: OfMembers, ids: Collection[str]) -> FollowedAction:
     members = tuple(member for member in action.members if member.container_id in ids)
     files = {key: value for key, value in (item.undo.get("files") or {}).items() if key in ids}
     present = [key for key in item.undo.get("present") or () if key in ids]

@@ -15,6 +15,7 @@ from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.host.sysctls import conf_name
 from remedy.paths.engine_bridges import ENGINE_TABLES, EngineBridges, engine_variant
 from remedy.paths.engine_versions import sets_bridge_nf
+from remedy.paths.own_tables import with_own_tables
 from remedy.paths.proxy_in_iptables import ProxyInIptables
 from remedy.paths.proxy_in_nft import ProxyInNft
 from remedy.paths.proxy_sockets import with_proxies, without_proxies
@@ -70,11 +71,15 @@ def with_userland_proxy(facts: HostFacts, *, on: bool) -> HostFacts:
 
 
 def with_containers_restarted(facts: HostFacts) -> HostFacts:
-    """What is different when containers started again under the engine as it is: their bridge ports are new ones.
+    """What is different when containers started again under the engine as it is.
+
+    Their bridge ports are new ones, and so are their namespaces, without rules of remedy's.
 
     They keep their addresses here; really the engine may give them others (measured: it does at times).
     """
-    return with_hairpin_mode(facts, on=facts.engine.userland_proxy is False)
+    everybody = {container.id for container in facts.containers}
+    started = with_own_tables(facts, everybody, empty=False)
+    return with_hairpin_mode(started, on=facts.engine.userland_proxy is False)
 
 
 def _firewall(facts: HostFacts, *, on: bool) -> FirewallFacts:

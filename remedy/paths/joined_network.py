@@ -24,6 +24,7 @@ from remedy.facts.model import (
     Subnet,
 )
 from remedy.paths.internal_network_rules import with_endpoint, with_internal_network
+from remedy.paths.own_tables import with_engines_dns
 
 SUPPOSED = "br-supposed"
 _FAMILY: dict[int, Literal[4, 6]] = {4: 4, 6: 6}
@@ -80,7 +81,8 @@ def _joined(facts: HostFacts, network: Network, container: Container, aliases: t
             spaces.append(space.model_copy(update={"links": (*space.links, link)}))
         elif container.id in space.containers:
             link = Link(index=inner_index, name=inner, kind="veth", peer_index=host_index)
-            spaces.append(_with_interface(space, link, own))
+            named = space.model_copy(update={"own_table": with_engines_dns(space)})
+            spaces.append(_with_interface(named, link, own))
         else:
             spaces.append(space)
     port = BridgePort(

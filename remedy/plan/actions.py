@@ -101,6 +101,26 @@ class ForgetFlows(ActionBase):
     pairs: tuple[UntrackedPair, ...]
 
 
+class InsideMember(Frozen):
+    """A running container whose own network namespace is meant."""
+
+    container: str
+    container_id: str
+
+
+class UntrackInside(ActionBase):
+    """Write remedy's rules into these containers' own namespaces, or remove them (untracked False).
+
+    Undone by the other of the two. Undoing leaves who had them before as they are. A container that ends takes its
+    rules with it.
+    """
+
+    kind: Literal["untrack_inside"] = "untrack_inside"
+    members: tuple[InsideMember, ...]
+    firewall_backend: str
+    untracked: bool = True
+
+
 class FileContent(Frozen):
     """A file's bytes with its mode and owner; raw None: there is no such file."""
 
@@ -318,6 +338,7 @@ Action = Annotated[
     | WriteRules
     | RemoveRules
     | ForgetFlows
+    | UntrackInside
     | HoldLiveRestore
     | SwitchUserlandProxy
     | ReleaseLiveRestore

@@ -16,6 +16,7 @@ from remedy.paths.hypothesis import (
     without_ruleset,
 )
 from remedy.paths.joined_network import with_members, with_network
+from remedy.paths.own_tables import with_own_tables
 from remedy.plan.actions import (
     Action,
     ConnectNetwork,
@@ -31,6 +32,7 @@ from remedy.plan.actions import (
     SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
+    UntrackInside,
     WriteComposeOverride,
     WriteRules,
 )
@@ -63,10 +65,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
             return with_hairpin_mode(facts, {port.interface for port in action.ports})
         case WriteRules() | RemoveRules():
             return _ruled(facts, action)
-        case HoldLiveRestore():
-            return _with_live_restore(_with_daemon_json(facts, action.content), on=True)
-        case ReleaseLiveRestore():
-            return _with_live_restore(_with_daemon_json(facts, action.final), on=action.effective_after)
+        case HoldLiveRestore() | ReleaseLiveRestore():
+            return _live_restored(facts, action)
         case SwitchUserlandProxy():
             return _switched(facts, action)
         case RewireHaproxy():
@@ -80,6 +80,8 @@ def _after(facts: HostFacts, action: Action) -> HostFacts:
         case SetWatcher():
             state = "active" if action.installed else None
             return facts.model_copy(update={"systemd": facts.systemd.model_copy(update={"watcher": state})})
+        case UntrackInside():
+            return with_own_tables(facts, {member.container_id for member in action.members}, empty=action.untracked)
         case ForgetFlows() | WriteComposeOverride():
             return facts  # seen traffic stays as it was seen; an override bears on containers that are yet to be made
 
@@ -88,6 +90,12 @@ def _ruled(facts: HostFacts, action: WriteRules | RemoveRules) -> HostFacts:
     if isinstance(action, WriteRules):
         return with_ruleset(facts, action.ruleset)
     return without_ruleset(facts, action.ruleset.name)
+
+
+def _live_restored(facts: HostFacts, action: HoldLiveRestore | ReleaseLiveRestore) -> HostFacts:
+    if isinstance(action, HoldLiveRestore):
+        return _with_live_restore(_with_daemon_json(facts, action.content), on=True)
+    return _with_live_restore(_with_daemon_json(facts, action.final), on=action.effective_after)
 
 
 def _switched(facts: HostFacts, action: SwitchUserlandProxy) -> HostFacts:

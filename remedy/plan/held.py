@@ -18,7 +18,14 @@ from remedy.plan.actions import Action, RemoveRules, WriteRules
 from remedy.plan.hairpin import hairpin_actions, wanted_hairpin
 from remedy.plan.held_networks import held_networks
 from remedy.plan.model import Refusal
-from remedy.plan.notrack.following import followed_by_name, followed_by_walk, notrack_actions, remembered, with_pairs
+from remedy.plan.notrack.following import (
+    followed_by_name,
+    followed_by_walk,
+    held_inside,
+    notrack_actions,
+    remembered,
+    with_pairs,
+)
 from remedy.plan.notrack.pairs import in_order
 from remedy.plan.selection import Selected, only_present, select
 from remedy.spec.models import Spec
@@ -62,6 +69,7 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset 
         followed = followed_by_walk(wanted, facts, selected, ports, networks, known)
         rulesets.append(followed.ruleset)
         actions += notrack_actions(facts, followed.ruleset)
+        actions += held_inside(facts, followed.ruleset, networks, applied)
         left_tracked = followed.left_tracked
         known = remembered(known, followed.ruleset)
     return Held((*networks, *actions), tuple(rulesets), left_tracked, known, unjoined)

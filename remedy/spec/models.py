@@ -123,6 +123,10 @@ class NotrackOptions(SpecModel):
     network: NetworkName | None = Field(
         default=None, description="only pairs on this network; else on every network that both are on"
     )
+    inside: StrictBool = Field(
+        default=True,
+        description="also in the containers' own namespaces, where the engine's DNS has everything tracked",
+    )
 
 
 def _notrack_form(value: object) -> str | None:
@@ -136,7 +140,7 @@ Notrack = Annotated[
     Discriminator(
         _notrack_form,
         custom_error_type="form",
-        custom_error_message="expected true, false or a mapping with the key network",
+        custom_error_message="expected true, false or a mapping with the keys network, inside",
     ),
 ]
 

@@ -22,7 +22,15 @@ from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
 from remedy.firewall.untracked_pairs import NOTRACK
 from remedy.firewall.writer import select_writer
-from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, ForgetFlows, RemoveRules, WriteRules
+from remedy.plan.actions import (
+    Action,
+    ConnectNetwork,
+    CreateNetwork,
+    ForgetFlows,
+    RemoveRules,
+    UntrackInside,
+    WriteRules,
+)
 from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, without_containers
 from remedy.plan.model import Refusal
 from remedy.spec.models import Spec
@@ -55,7 +63,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """Networks to make and to join, as part of a run, and why."""
+    """Networks to make and to join, and own tables to keep empty, as part of a run, and why."""
 
     joins: tuple[Join, ...]
     run: str
@@ -369,6 +377,7 @@ class Holding:
 
 
 def _joining(applied: Applied, decided: Decided, why: Sequence[str]) -> Joining | None:
-    actions = [action for action in decided.wanted.actions if isinstance(action, CreateNetwork | ConnectNetwork)]
+    apart = CreateNetwork | ConnectNetwork | UntrackInside
+    actions = [action for action in decided.wanted.actions if isinstance(action, apart)]
     joins = tuple(Join(action, applied.run_of(action).directory, decided.present) for action in actions)
     return Joining(joins, applied.run_of(actions[0]).id, decided.runs, tuple(why)) if actions else None

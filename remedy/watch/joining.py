@@ -1,6 +1,7 @@
-"""Networks made and joined for containers that were made again: by the process apart, as the engine takes its time.
+"""What is done for containers that were made again by the engine's help: by the process apart, as it takes its time.
 
-A busy one needs seconds for it, in which rules of the dead must go; and the docker SDK stays out of the watcher.
+Networks are made and joined, and containers' own conntrack tables are kept empty. A busy engine needs seconds for it,
+in which rules of the dead must go; and the docker SDK stays out of the watcher.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from remedy.actions.registry import executor_for
 from remedy.apply.followed import Present, record_followed
 from remedy.apply.settings import Settings
 from remedy.errors import RemedyError
-from remedy.plan.actions import ConnectNetwork, CreateNetwork
+from remedy.plan.actions import ConnectNetwork, CreateNetwork, UntrackInside
 
 ATTEMPTS = 3
+Apart = CreateNetwork | ConnectNetwork | UntrackInside
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
     """One action, the directory of the run with which it is undone, and what was on the host when it was decided."""
 
-    action: CreateNetwork | ConnectNetwork
+    action: Apart
     directory: Path
     present: Present
 
@@ -55,7 +57,7 @@ def _join(join: Join, context: ActionContext) -> str:
     return _told(join.action, action)
 
 
-def _told(planned: CreateNetwork | ConnectNetwork, done: CreateNetwork | ConnectNetwork) -> str:
+def _told(planned: Apart, done: Apart) -> str:
     if done == planned or not isinstance(done, ConnectNetwork):
         return planned.summary
     names = ", ".join(member.container for member in done.members)

@@ -349,10 +349,13 @@ class Watch:
         self._joined, self._schedule.is_looking = None, False
         joining, since = joined.joining, self._since(self._joining_since)
         if joined.done is not None:
-            self._schedule.full("networks were joined", self._synced())
+            now = self._synced()
+            if joining.names or joined.done.again:
+                self._schedule.full("networks were joined", now)
             self._complaint = ""
             if joined.done.actions:
                 self._tell_done(joined.done, joining.why, self._joining_since)
+            if joined.done.actions and joining.names:
                 self._attempt(joining.why, lambda: self._quick(tuple(sorted(joining.names)), "joined"))
         elif joining.names & (since.gone | since.answered):
             # Somebody who was to join has ended or is another one by now: that is no failure to wait after.

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from remedy.facts.model import FirewallBackend
 from remedy.firewall.ruleset import Ruleset, RulesetName
-from remedy.plan.actions import Action, ConnectNetwork, CreateNetwork, ForgetFlows, RemoveRules, WriteRules
+from remedy.plan.actions import (
+    Action,
+    ConnectNetwork,
+    CreateNetwork,
+    ForgetFlows,
+    RemoveRules,
+    UntrackInside,
+    WriteRules,
+)
 from remedy.plan.held import pinned_to
 
 CHANGED = "the containers changed"
@@ -50,8 +58,8 @@ def _summary(ruleset: Ruleset) -> str:
 def settling(actions: Sequence[Action], rulesets: Mapping[RulesetName, Ruleset]) -> Iterator[Action]:
     """The actions with the rules that are to stand; where other ones are due meanwhile, that is for the next look."""
     for action in actions:
-        if isinstance(action, CreateNetwork | ConnectNetwork):
-            continue
+        if isinstance(action, CreateNetwork | ConnectNetwork | UntrackInside):
+            continue  # done apart
         if not isinstance(action, WriteRules | RemoveRules):
             yield action
         elif isinstance(action, RemoveRules):

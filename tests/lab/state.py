@@ -78,6 +78,11 @@ section sysctls; grep -rsH . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /pr
 section proxies; for p in /proc/[0-9]*; do
     [ "$(cat $p/comm 2>/dev/null)" = docker-proxy ] && { tr '\0' ' ' < $p/cmdline; echo; }
 done
+docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.State.Pid}}' | while read -r name pid; do
+    section "inside $name"
+    nsenter -t "$pid" -n sh -c 'nft list tables; for t in $(cat /proc/thread-self/net/ip_tables_names); do
+        iptables-legacy-save -t "$t"; done' 2>/dev/null | grep -i remedy
+done
 section units; systemctl list-units --all --plain --no-legend 'remedy*' docker.service docker.socket \
     | awk '{print $1, $2, $3, $4}'
 section failed; systemctl list-units --failed --plain --no-legend | awk '{print $1}'
@@ -96,6 +101,8 @@ def host_state(host: Host, *, traffic: bool = True) -> State:
         "iptables": _iptables(seen),
         "nft tables": _nft_tables(seen),
         "nft": {name[6:]: text for name, text in seen.items() if name.startswith("table ")},
+        # Not all that is in there: the engine leaves its DNS rules behind when a container leaves a network.
+        "inside containers": {name[7:]: text for name, text in seen.items() if name.startswith("inside ")},
         "hairpin_mode": dict(sorted(_hairpin_modes(seen["hairpin"], owners))),
         "sysctls": dict(sorted(_sysctls(seen["sysctls"], owners))),
         "addresses": _named(_settled(seen["addresses"]), owners),

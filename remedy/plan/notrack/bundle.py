@@ -21,6 +21,7 @@ from remedy.plan.actions import Action
 from remedy.plan.foresight import facts_after
 from remedy.plan.model import PlanWarning, Refusal
 from remedy.plan.notrack import obstacles, told
+from remedy.plan.notrack.inside import ends_with_other_rules, tracking_inside, untracking_inside
 from remedy.plan.notrack.rule_actions import keeping_untracked, removal
 from remedy.plan.notrack.survey import Survey, with_accepts_where_needed
 from remedy.plan.refusals import pinned_refusal
@@ -56,13 +57,14 @@ def plan_notrack(
     if spec.remedies.notrack is None:
         return Untracking()
     if options is None:
-        return Untracking(before=removal(facts, "the spec says notrack: false"))
+        return Untracking(before=_nothing_untracked(facts, "the spec says notrack: false"))
     balancer = selected.load_balancer
     if balancer is None:
         return Untracking(refusals=(obstacles.no_load_balancer(selected.load_balancer_unit),))
     if not balancer.is_running:
         return Untracking(
-            before=removal(facts, f"{balancer.name} does not run"), warnings=(told.not_running(balancer.name),)
+            before=_nothing_untracked(facts, f"{balancer.name} does not run"),
+            warnings=(told.not_running(balancer.name),),
         )
     try:
         later = without_ruleset(facts_after(facts, actions), NOTRACK)
@@ -72,15 +74,15 @@ def plan_notrack(
     if survey.refusals:
         return Untracking(refusals=tuple(dict.fromkeys(survey.refusals)))
     staying = [consumer for consumer in consumers if rewiring_of(consumer, actions) is None]
-    return _write(spec, facts, survey, staying)
+    return _write(spec, facts, survey, staying, inside=options.inside)
 
 
-def _write(spec: Spec, facts: HostFacts, survey: Survey, consumers: Sequence[Consumer]) -> Untracking:
+def _write(spec: Spec, facts: HostFacts, survey: Survey, consumers: Sequence[Consumer], *, inside: bool) -> Untracking:
     by_family = [[p for p in survey.bridged_past if p.family == family] for family in (4, 6)]
     warnings = [told.not_needed(pairs) for pairs in by_family if pairs]
     if not survey.pairs:
         reason = "what stays on a bridge is not tracked" if warnings else "no backend of the spec runs"
-        return Untracking(before=removal(facts, reason), warnings=tuple(warnings))
+        return Untracking(before=_nothing_untracked(facts, reason), warnings=tuple(warnings))
     ruleset, dropped = with_accepts_where_needed(survey, survey.pairs)
     if dropped:
         refusals = tuple(obstacles.dropped_untracked(pair, verdict) for pair, verdict in dropped)
@@ -88,11 +90,22 @@ def _write(spec: Spec, facts: HostFacts, survey: Survey, consumers: Sequence[Con
     found = select_writer(facts.firewall.backend).differences(ruleset, facts.firewall)
     warnings += told.choice(survey.facts, survey.path, consumers)
     warnings += dict.fromkeys(_own_published_ports(survey, ruleset))
+    warnings += told.own_rules_inside(ends_with_other_rules(survey.facts, ruleset)) if inside else ()
+    kept = ruleset if inside else Ruleset(name=NOTRACK)
+    why = "no pair has them as an end, or they have other rules by now" if inside else "the spec says inside: false"
     return Untracking(
-        after=keeping_untracked(facts, ruleset, found) if found else (),
+        before=tracking_inside(facts, kept, reason=why),
+        after=(
+            *(keeping_untracked(facts, ruleset, found) if found else ()),
+            *untracking_inside(facts, survey.facts, kept),
+        ),
         refusals=tuple(pinned_refusal(spec, facts, NOTRACK)) if found else (),
         warnings=tuple(warnings),
     )
+
+
+def _nothing_untracked(facts: HostFacts, reason: str) -> tuple[Action, ...]:
+    return *removal(facts, reason), *tracking_inside(facts, Ruleset(name=NOTRACK), reason=reason)
 
 
 def _own_published_ports(survey: Survey, ruleset: Ruleset) -> Iterator[PlanWarning]:

@@ -15,7 +15,7 @@ from remedy.firewall.ruleset import Ruleset, UntrackedPair
 from remedy.firewall.untracked_pairs import NOTRACK, of_today
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import PublishedPort
-from remedy.plan.actions import Action
+from remedy.plan.actions import Action, UntrackInside
 from remedy.plan.model import Refusal
 from remedy.plan.notrack.pairs import in_order, place_of
 from remedy.plan.selection import Selected
@@ -118,6 +118,19 @@ def notrack_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:
         return keeping_untracked(facts, wanted, found) if found else ()
     # The pairs are untracked all the while: there is nothing to forget.
     return keeping_untracked(facts, wanted, ("their accept stands behind the engine's rules",))[:1]
+
+
+def held_inside(
+    facts: HostFacts, wanted: Ruleset, networks: Sequence[Action], applied: Sequence[Action]
+) -> tuple[Action, ...]:
+    """The own tables of the pairs' ends, where a run keeps such tables empty. networks: actions that come before."""
+    newest = next((action for action in reversed(applied) if isinstance(action, UntrackInside)), None)
+    if newest is None or not newest.untracked or wanted.is_empty:
+        return ()
+    from remedy.plan.foresight import facts_after
+    from remedy.plan.notrack.inside import untracking_inside
+
+    return untracking_inside(facts, facts_after(facts, networks), wanted)
 
 
 def with_pairs(ruleset: Ruleset, pairs: Iterable[UntrackedPair]) -> Ruleset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from remedy.facts.model import HostFacts
+from remedy.facts.model import Container, HostFacts
 from remedy.firewall.ruleset import UntrackedPair
 from remedy.paths.consumers import Consumer
 from remedy.paths.topology import BRIDGE_NETFILTER
@@ -53,6 +53,16 @@ def choice(facts: HostFacts, path: Datapath, consumers: Sequence[Consumer]) -> I
         + ("; ".join(parts) if parts else "No known connection depends on it today")
         + ". remedy explain notrack",
     )
+
+
+def own_rules_inside(containers: Sequence[Container]) -> Iterator[PlanWarning]:
+    """Nobody knows what these rules are for: they may ask for a connection's state."""
+    if containers:
+        yield PlanWarning(
+            code="notrack-own-rules",
+            what=f"the own conntrack tables of {_few([c.name for c in containers])} are left as they are",
+            detail="there are firewall rules in their namespaces that are not the engine's, and these may need it",
+        )
 
 
 def own_published_port(pair: UntrackedPair, to: str) -> PlanWarning:

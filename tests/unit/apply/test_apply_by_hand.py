@@ -12,7 +12,16 @@ import pytest
 from remedy.apply.by_hand import commands_by_hand
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset, UntrackedPair
-from remedy.plan.actions import Action, FileContent, HoldLiveRestore, Leftover, SwitchUserlandProxy, WriteRules
+from remedy.plan.actions import (
+    Action,
+    FileContent,
+    HoldLiveRestore,
+    InsideMember,
+    Leftover,
+    SwitchUserlandProxy,
+    UntrackInside,
+    WriteRules,
+)
 from remedy.plan.model import Plan
 
 
@@ -124,3 +133,15 @@ def test_the_accept_for_speed_is_written_again_too(plan: Plan) -> None:
     text = "".join(base64.b64decode(line.split()[1]).decode() for line in lines if line.startswith("echo"))
     assert "-I FORWARD -m conntrack --ctstate UNTRACKED" in text
     assert "-i br-lb -o br-lb -p tcp" in text
+
+
+@pytest.mark.parametrize("backend", ["iptables-legacy", "iptables-nft"])
+def test_rules_inside_a_container_are_taken_away_in_its_namespace(backend: str) -> None:
+    members = tuple(InsideMember(container=name, container_id=name) for name in ("web", "db"))
+    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    inside = UntrackInside(id="untrack_inside", members=members, firewall_backend=backend, **keys)
+    lines = commands_by_hand(inside, {"present": ["db"]})
+    assert lines
+    assert all(line.startswith("nsenter -t \"$(docker inspect -f '{{.State.Pid}}' web)\" -n ") for line in lines)
+    assert subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=False).returncode == 0
+    assert commands_by_hand(inside.model_copy(update={"untracked": False}), {}) == ()

@@ -11,7 +11,16 @@ from remedy.apply.foreign import foreign_changes
 from remedy.apply.runs import Run
 from remedy.apply.undo import to_undo
 from remedy.facts.model import HostFacts
-from remedy.plan.actions import ConnectNetwork, HairpinPort, NetworkMember, SetHairpinMode, SetSysctls, WriteRules
+from remedy.plan.actions import (
+    ConnectNetwork,
+    HairpinPort,
+    InsideMember,
+    NetworkMember,
+    SetHairpinMode,
+    SetSysctls,
+    UntrackInside,
+    WriteRules,
+)
 from remedy.plan.held import with_redirects
 from remedy.plan.model import Plan
 from remedy.plan.planner import make_plan
@@ -113,3 +122,22 @@ def test_rules_that_the_watcher_wrote_are_nobody_elses(
     run.owned_rules.put(newer)
     assert foreign_changes(run, facts) == ()
     assert asked == [write.ruleset, newer]
+
+
+def test_whose_own_table_is_kept_empty_is_remembered_while_it_is_there(
+    journalled: Journalled, facts: HostFacts
+) -> None:
+    run = journalled(*APPLIED)
+    first, second = facts.containers[:2]
+    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    for name, identity, present in ((first.name, "gone", []), (second.name, second.id, [second.id])):
+        inside = UntrackInside(
+            id="untrack_inside",
+            members=(InsideMember(container=name, container_id=identity),),
+            firewall_backend=facts.firewall.backend,
+            **keys,
+        )
+        record_followed(run.directory, inside, {"present": present}, Present.of(facts))
+    [item] = read_followed(run.directory).actions
+    assert [member.container_id for member in item.action.members] == [second.id]
+    assert item.undo["present"] == [second.id]

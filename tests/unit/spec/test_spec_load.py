@@ -106,7 +106,7 @@ FAULTS = {
     ),
     "notrack of no form": (
         "version: 1\nremedies: {notrack: maybe}\n",
-        [(2, 21, "remedies.notrack", "expected true, false or a mapping with the key network", None)],
+        [(2, 21, "remedies.notrack", "expected true, false or a mapping with the keys network, inside", None)],
     ),
     "notrack's key misspelt": (
         "version: 1\nremedies: {notrack: {netwrk: lb}}\n",
