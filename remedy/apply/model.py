@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from remedy.frozen import Frozen
 from remedy.paths.tracked import Tracked
-from remedy.paths.untracked import UntrackedTraffic
+from remedy.paths.untracked import OwnTableReport, UntrackedTraffic
 
 RunOutcome = Literal[
     "running",
@@ -106,6 +106,7 @@ class StatusReport(Frozen):
     userland_proxy: bool | None
     engine_version: str
     untracked: tuple[UntrackedTraffic, ...] = ()
+    own_tables: tuple[OwnTableReport, ...] = ()
     next_step: str = ""
     conntrack: Tracked | None = None
     watcher: str | None = None  # state of remedy-watch.service; None: not installed

@@ -15,7 +15,7 @@ from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
 from remedy.firewall.writer import select_writer
 from remedy.paths.published import connections_by_proxy
 from remedy.paths.tracked import tracked
-from remedy.paths.untracked import untracked_traffic
+from remedy.paths.untracked import own_tables, untracked_traffic
 from remedy.plan.actions import (
     Action,
     ConnectNetwork,
@@ -27,6 +27,7 @@ from remedy.plan.actions import (
     SetWatcher,
     SizeConntrack,
     SwitchUserlandProxy,
+    UntrackInside,
     WriteComposeOverride,
 )
 from remedy.plan.actions import WriteRules as WriteRulesPlan
@@ -38,6 +39,7 @@ from remedy.spec.models import Spec
 def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> StatusReport:
     """The state of this host. Reads the journal; with no run applied, drift is measured against the spec alone."""
     run = active_run(settings)
+    traffic = untracked_traffic(facts)
     state, next_step = _state(run, settings)
     drift = [*_of_run(run, facts)] if run is not None and state in ("applied", "pending") else []
     if spec is not None and not drift:
@@ -52,7 +54,8 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
         docker_proxy_connections=connections_by_proxy(facts),
         userland_proxy=facts.engine.userland_proxy,
         engine_version=facts.engine.version,
-        untracked=untracked_traffic(facts),
+        untracked=traffic,
+        own_tables=own_tables(facts, traffic),
         next_step=next_step,
         conntrack=tracked(facts),
         watcher=facts.systemd.watcher,
@@ -86,6 +89,8 @@ def _of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
             yield from _conntrack(action, facts)
         elif isinstance(action, SetHairpinMode):
             yield from _hairpin_mode(action, facts)
+        elif isinstance(action, UntrackInside):
+            yield from _inside(action, facts)
         elif isinstance(action, RewireHaproxy):
             yield from _haproxy(action, facts)
         elif isinstance(action, ConnectNetwork):
@@ -210,6 +215,23 @@ def _members(action: ConnectNetwork, facts: HostFacts) -> Iterator[Drift]:
                 expected="connected",
                 found="made again without it" if is_new else "disconnected",
                 next_step="remedy plan, remedy apply: until then haproxy does not find it by name",
+            )
+
+
+def _inside(action: UntrackInside, facts: HostFacts) -> Iterator[Drift]:
+    """By name, as above."""
+    wanted = {member.container for member in action.members} if action.untracked else set()
+    names = {container.id: container.name for container in facts.containers}
+    for space in facts.namespaces:
+        member = next((names[identity] for identity in space.containers if names.get(identity) in wanted), None)
+        table = space.own_table
+        if member is not None and table is not None and table.rules == "engine" and not table.kept_empty:
+            yield Drift(
+                what=f"the own conntrack table of {member} fills again",
+                where=f"the network namespace of {member}",
+                expected="remedy's rules there",
+                found="none",
+                next_step="remedy plan, remedy apply: it has started again, or they were removed",
             )
 
 

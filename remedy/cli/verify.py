@@ -27,6 +27,7 @@ def verify(context: typer.Context) -> None:
     what it has of those pairs. Changes nothing.
     """
     from remedy.paths.tracked import tracked
+    from remedy.paths.untracked import own_tables
     from remedy.verify.run import verify as try_probes
     from remedy.verify.untracked import traffic_now
 
@@ -42,9 +43,11 @@ def verify(context: typer.Context) -> None:
     facts = session.facts()
     table = tracked(facts)
     probes = [probe.model_dump(mode="json", by_alias=True) for probe in try_probes(facts, spec)]
-    untracked = [pair.model_dump(mode="json") for pair in traffic_now(facts)]
+    traffic = traffic_now(facts)
+    untracked = [pair.model_dump(mode="json") for pair in traffic]
+    own = [table.model_dump(mode="json") for table in own_tables(facts, traffic)]
     shown = None if table is None else table.model_dump(mode="json")
-    session.show("probes", {"probes": probes, "conntrack": shown, "untracked": untracked})
+    session.show("probes", {"probes": probes, "conntrack": shown, "untracked": untracked, "own_tables": own})
     if any(not probe_works(probe) for probe in probes) or any(pair["entries"] for pair in untracked):
         raise typer.Exit(2)
 

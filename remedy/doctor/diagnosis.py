@@ -12,6 +12,7 @@ from remedy.doctor.leftovers import leftovers
 from remedy.doctor.model import Diagnosis, DoctorHost, Evidence, Finding, ObservedSummary, Seen
 from remedy.doctor.needed import proxy_needed
 from remedy.doctor.neighbours import neighbours
+from remedy.doctor.own_tables import own_tables
 from remedy.doctor.patient import Measured, Patient
 from remedy.doctor.proxied import proxied_connections
 from remedy.doctor.proxy_cost import proxy_cost
@@ -30,6 +31,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     proxied_connections,
     tracking,
     untracked,
+    own_tables,
     proxy_cost,
     inside,
     neighbours,

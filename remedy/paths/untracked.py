@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from remedy.facts.model import Address, HostFacts, Protocol
 from remedy.firewall.untracked_pairs import Key, present_pairs
@@ -47,6 +47,27 @@ def untracked_traffic(facts: HostFacts, entries: Mapping[Key, int] | None = None
                 entries=counted.get(key, 0),
             )
         )
+    return tuple(found)
+
+
+class OwnTableReport(Frozen):
+    """The own conntrack table of a container that is an end of a pair. kept_empty: by remedy's rules there."""
+
+    container: str
+    entries: int | None
+    kept_empty: bool
+
+
+def own_tables(facts: HostFacts, traffic: Sequence[UntrackedTraffic]) -> tuple[OwnTableReport, ...]:
+    """Of each end of these pairs, once a namespace; what they have from before the rules goes as it ends."""
+    ends = {name for pair in traffic for name in (pair.client, pair.server)}
+    names = {container.id: container.name for container in facts.containers}
+    found = []
+    for space in facts.namespaces:
+        members = [names[identity] for identity in space.containers if names.get(identity) in ends]
+        if members and space.own_table is not None and space.own_table.rules != "none":
+            table = space.own_table
+            found.append(OwnTableReport(container=members[0], entries=table.entries, kept_empty=table.kept_empty))
     return tuple(found)
 
 

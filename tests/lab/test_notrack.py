@@ -15,6 +15,7 @@ from state import differences, host_state
 
 from remedy.facts.flows import TCP, Ends, read_between
 from remedy.facts.model import Address, HostFacts
+from remedy.facts.own_tables import read_own_table
 from remedy.firewall.untracked_pairs import Key, present_pairs
 from remedy.host.namespaces import run_in_network_namespace
 from remedy.lab import Host
@@ -61,6 +62,12 @@ def entries(host: Host, keys: tuple[Key, ...]) -> Counter[Address]:
     return Counter(one.server for one, _ in found)
 
 
+def entries_inside(host: Host) -> dict[str, int]:
+    """How many entries the containers' own tables have, whatever of."""
+    pids = {name: host.container_pid(name) for name in (BALANCER, *API)}
+    return {name: run_in_network_namespace(pid, lambda: read_own_table().entries or 0) for name, pid in pids.items()}
+
+
 def connections_made(host: Host) -> int:
     """How often haproxy has connected to a server of `api`."""
     told = host.run(
@@ -95,11 +102,18 @@ def check_untracked(operator: Operator) -> None:
     host = operator.host
     keys, own = pairs(host), addresses(host)
     assert {(client, server) for _, client, server, _ in keys} == {(own[BALANCER], own[name]) for name in API}
+    inside = entries_inside(host)
     load(host, CONNECTIONS)
     assert entries(host, keys) == {}
-    told = operator.json("status")["untracked"]
+    # Nor in the tables that the containers have of their own; the engine's DNS, by which haproxy asks, has a few there.
+    assert max(now - inside[name] for name, now in entries_inside(host).items()) < 50
+    status = operator.json("status")
+    told = status["untracked"]
     assert sum(pair["connections"] for pair in told) > 0, "while requests flow"
     assert sum(pair["entries"] for pair in told) == 0
+    assert {table["container"]: table["kept_empty"] for table in status["own_tables"]} == dict.fromkeys(inside, True)
+    resolved = host.run(["docker", "exec", BALANCER, "getent", "hosts", API[0]], check=False)
+    assert str(own[API[0]]) in resolved.stdout, "names are found as before"
     for port in (5001, 5002, 5003, 8080):
         assert "src=" in host.external.run(["curl", "-s", "-m", "3", f"http://{host.address}:{port}/"]).stdout
     # A neighbour of that server is not that pair.

@@ -24,7 +24,7 @@ def show(console: Console, described: dict[str, Any]) -> None:
     if described.get("conntrack") is not None:
         page.blank()
         show_tracked_in_short(page, described["conntrack"])
-    untracked.show(page, described.get("untracked", []))
+    untracked.show(page, described.get("untracked", []), described.get("own_tables", []))
 
 
 def _show_probes(page: Page, probes: list[dict[str, Any]]) -> None:

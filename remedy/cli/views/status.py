@@ -33,7 +33,7 @@ def show(console: Console, status: dict[str, Any]) -> None:
         f"docker-proxy: {processes}, {count(status['docker_proxy_connections'], 'connection')}"
     )
     show_tracked_in_short(page, status["conntrack"])
-    untracked.show(page, status.get("untracked", []))
+    untracked.show(page, status.get("untracked", []), status.get("own_tables", []))
     if status["watcher"] is not None:
         page.line(f"The watcher (remedy-watch.service) is {status['watcher']}.")
     if status["state"] == "applied" and not status["drift"]:

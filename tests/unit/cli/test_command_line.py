@@ -60,6 +60,7 @@ class Host:
         self._module("remedy.verify.run", verify=lambda *_: self.probes)
         self._module("remedy.paths.tracked", tracked=lambda _facts: samples.tracked())
         self._module("remedy.verify.untracked", traffic_now=lambda _facts: self.untracked)
+        self._module("remedy.paths.untracked", own_tables=lambda _facts, _traffic: ())
 
     def _module(self, name: str, **contents: Any) -> None:
         module = types.ModuleType(name)

@@ -9,7 +9,7 @@ import pytest
 
 from remedy.doctor.diagnosis import diagnose
 from remedy.doctor.patient import Measured
-from remedy.facts.model import ConntrackLosses, ConntrackSizing, IptablesTables, Link, Unread
+from remedy.facts.model import ConntrackLosses, ConntrackSizing, IptablesTables, Link, OwnTable, Unread
 from remedy.host.conntrack_settings import BUCKETS, MAXIMUM
 
 BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
@@ -263,3 +263,23 @@ def test_a_neighbour_is_the_gateway_or_any_machine_of_the_network():
     at = neighbour_address(Patient(facts))
     assert at in next(a.address.network for a in facts.namespaces[0].addresses if a.interface == "eth0")
     assert at != ip_address("10.98.0.10")
+
+
+def with_own_tables(facts, **values):
+    spaces = (
+        space if space.is_host else space.model_copy(update={"own_table": OwnTable(rules="engine", **values)})
+        for space in facts.namespaces
+    )
+    return host.changed(facts, namespaces=tuple(spaces), conntrack={"maximum": 262_144})
+
+
+@pytest.mark.parametrize(
+    ("entries", "severity"), [(9_999, None), (10_000, "low"), (160_000, "medium"), (260_000, "high")]
+)
+def test_a_containers_own_table_is_told_before_it_is_full(entries, severity):
+    def told(**values):
+        found = diagnose(with_own_tables(host.quiet(), entries=entries, **values)).findings
+        return [finding.severity for finding in found if finding.code == "own-conntrack-table"]
+
+    assert told() == ([severity] if severity else [])
+    assert told(kept_empty=True) == []
