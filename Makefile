@@ -37,7 +37,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_DEPS PIP_NO_BINARY PIP_O
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages demo test check captures truth lab test-all bench-loss bench-demo bench-speed bench-fleet bench-paths \
-        bench-watch bench-recreations dist lint-playbooks molecule lock clean
+        bench-watch bench-recreations bench-notrack dist lint-playbooks molecule lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-speed: setup ## how long remedy --help and remedy plan of 20 containers ta
 
 bench-fleet: setup ## 30 hosts in one rollout: time for each, and how much of it is not Ansible's own; 15 minutes
 	@exec $(BIN)/python -m remedy.bench fleet --engine $(ENGINE) --firewall $(FIREWALL) $(BENCH)
+
+bench-notrack: setup ## new connections/s with notrack and with bridge netfilter off, taking turns; two hosts each, 5 minutes
+	@exec $(BIN)/python -m remedy.bench notrack $(call if-given,ENGINE,--engine) $(call if-given,FIREWALL,--firewall) $(BENCH)
 
 bench-recreations: setup ## who answers while 200 containers are made again under load, watched; two hosts, 10 minutes
 	@exec $(BIN)/python -m remedy.bench recreations $(call if-given,ENGINE,--engine) $(call if-given,FIREWALL,--firewall) $(BENCH)

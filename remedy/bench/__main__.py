@@ -162,6 +162,30 @@ def recreations(
 
 
 @app.command()
+def notrack(
+    engine: Annotated[list[str] | None, typer.Option(help="20.10, 26.1, 28.5; with --firewall, as often")] = None,
+    firewall: Annotated[list[str] | None, typer.Option(help="nft, legacy; default 28.5 nft and 20.10 legacy")] = None,
+    rounds: Annotated[int, typer.Option(help="of one second for each way")] = 15,
+    json: Json = None,
+    nice: Nice = 0,
+) -> None:
+    """Print new connections/s with notrack and with bridge netfilter off; exit status 2 when notrack's are too few."""
+    from remedy.bench.output import busy_lines, print_table, say, write_json
+    from remedy.bench.untracking import measure_untracking, untracking_table, untracking_verdict
+
+    busy = busy_lines()
+    results = []
+    for one, variant in zip(engine or ("28.5", "20.10"), firewall or ("nft", "legacy"), strict=True):
+        result = measure_untracking(one, variant, rounds=rounds, say=say, priority=nice)
+        results.append(result)
+        if json is not None:
+            write_json(json, [each.model_dump(mode="json") for each in results])
+        print_table(untracking_table(result), [untracking_verdict(result), *busy])
+    if not all(result.keeps_promise for result in results):
+        raise typer.Exit(BROKEN_PROMISE)
+
+
+@app.command()
 def paths(
     containers: Annotated[int, typer.Option(help="of the made-up host")] = 1_000,
     rules: Annotated[int, typer.Option(help="of the made-up host")] = 10_000,

@@ -16,15 +16,17 @@ _TROUBLE = re.compile(r"^\s*(Socket errors:.*|Non-2xx or 3xx responses:.*)$", re
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who asks for what: a network namespace (a path) and a URL."""
+    """Who asks for what: a network namespace (a path) and a URL. closes: by a new connection each time."""
 
     netns: str
     url: str
+    closes: bool = False
 
 
 def requests_per_second(target: Target, seconds: int) -> float:
     """Ask as fast as can be. Raises MissingToolError without wrk, CommandError when not every answer was good."""
-    arguments = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", target.url]
+    once = ["-H", "Connection: close"] if target.closes else []
+    arguments = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *once, target.url]
     run_command(["wrk", "-v"], check=False)  # its absence told as such: nsenter would only say that it cannot
     report = run_command(["nsenter", f"--net={target.netns}", *arguments], timeout=seconds + 30).stdout
     return parse_report(report)
