@@ -123,7 +123,7 @@ def _inside(action: UntrackInside, undo: Mapping[str, object]) -> Iterator[str]:
     present = set(listed) if isinstance(listed, list) else set()
     for member in action.members:
         if member.container_id not in present:
-            yield from removal_by_hand(shlex.quote(member.container), FirewallBackend(action.firewall_backend))
+            yield removal_by_hand(member.container_id, FirewallBackend(action.firewall_backend))
 
 
 def _disconnect(action: ConnectNetwork, undo: Mapping[str, object]) -> Iterator[str]:

@@ -22,7 +22,6 @@ from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     HairpinPort,
-    InsideMember,
     NetworkMember,
     SetHairpinMode,
     SetSysctls,
@@ -107,8 +106,18 @@ def with_followed(planned: Sequence[Action], followed: Followed) -> tuple[Action
 
 def joined_undo(undo: Mapping[str, Any], followed: Followed, action_id: str) -> dict[str, Any]:
     """The undo data of a run's action, with that of what was followed."""
-    later: Mapping[str, Any] = next((item.undo for item in followed.actions if item.action.id == action_id), {})
-    return {key: _both(undo.get(key), later.get(key)) for key in undo.keys() | later.keys()}
+    item = next((item for item in followed.actions if item.action.id == action_id), None)
+    if item is None:
+        return dict(undo)
+    if isinstance(item.action, UntrackInside):
+        return {"present": _present_before(undo, item, item.action)}
+    return {key: _both(undo.get(key), item.undo.get(key)) for key in undo.keys() | item.undo.keys()}
+
+
+def _present_before(undo: Mapping[str, Any], later: FollowedAction, action: UntrackInside) -> list[str]:
+    """Who was as wished before: by the newest word on each. One that has started again has a new namespace."""
+    again = {member.container_id for member in action.members}
+    return [*(i for i in undo.get("present") or () if i not in again), *(later.undo.get("present") or ())]
 
 
 def _both(first: Any, second: Any) -> Any:
@@ -131,8 +140,11 @@ def _joined(first: FollowedAction, second: FollowedAction) -> FollowedAction:
         }
     elif isinstance(action, SetHairpinMode) and isinstance(later, SetHairpinMode):
         update = {"bridges": _each_once(action.bridges, later.bridges), "ports": _ports(action.ports, later.ports)}
-    elif isinstance(action, OfMembers) and isinstance(later, type(action)):
+    elif isinstance(action, ConnectNetwork) and isinstance(later, ConnectNetwork):
         update = {"members": _members(action.members, later.members)}
+    elif isinstance(action, UntrackInside) and isinstance(later, UntrackInside):
+        by_id = {member.container_id: member for member in (*action.members, *later.members)}
+        update = {"members": tuple(by_id.values())}
     else:
         return first
     return FollowedAction(action=action.model_copy(update=update), undo=undo)
@@ -147,13 +159,10 @@ def _ports(first: Sequence[HairpinPort], second: Sequence[HairpinPort]) -> tuple
     return (*first, *(port for port in second if port.interface not in known))
 
 
-def _members(
-    first: Sequence[NetworkMember | InsideMember], second: Sequence[NetworkMember | InsideMember]
-) -> tuple[NetworkMember | InsideMember, ...]:
+def _members(first: Sequence[NetworkMember], second: Sequence[NetworkMember]) -> tuple[NetworkMember, ...]:
     """One that was made again takes the place of its namesake, which is gone."""
     again = {member.container for member in second}
-    kept: list[NetworkMember | InsideMember] = [member for member in first if member.container not in again]
-    return (*kept, *second)
+    return (*(member for member in first if member.container not in again), *second)
 
 
 def _pruned(item: FollowedAction, present: Present) -> FollowedAction:

@@ -42,6 +42,15 @@ class ContainerProcesses:
         return {pid: owner.id for pid, owner in owners if owner is not None}
 
 
+def container_of(pid: int) -> str | None:
+    """The id of the container in whose cgroup a process is, the innermost; None for others, and for none there is."""
+    try:
+        found = _CONTAINER_ID.findall(read_proc_text(pid, "cgroup"))
+    except OSError:
+        return None
+    return found[-1] if found else None
+
+
 def _parent_of(pid: int) -> int:
     try:
         return parse_parent(read_proc_text(pid, "stat"))

@@ -22,6 +22,7 @@ _ENTRIES_HEADER = struct.Struct("=32sI4x")  # struct ipt_get_entries
 _ENTRY = struct.Struct("=88xHH20x")  # struct ipt_entry: where its target stands, and the next entry
 _TARGET = struct.Struct("=H29sB")  # struct xt_entry_target
 _VERDICT = struct.Struct("=i")
+_ATTEMPTS = 5
 _HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _CHAIN_HEAD, _STANDARD = "ERROR", ""
 _NAMES = {-1: "DROP", -2: "ACCEPT", -5: "RETURN"}  # -NF_x - 1; XT_RETURN
@@ -49,9 +50,20 @@ def read_legacy_targets() -> dict[tuple[str, str], tuple[str, ...]]:
         return found
     with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as channel:
         for table in tables:
-            for chain, targets in _read(channel.fileno(), table):
+            for chain, targets in _read_quiet(channel.fileno(), table):
                 found[table, chain] = targets
     return found
+
+
+def _read_quiet(descriptor: int, table: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The kernel says EAGAIN when the table has changed since it told its size."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return list(_read(descriptor, table))
+        except BlockingIOError:
+            if attempt == _ATTEMPTS:
+                raise
+    return []
 
 
 def _read(descriptor: int, table: str) -> Iterator[tuple[str, tuple[str, ...]]]:

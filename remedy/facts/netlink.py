@@ -16,6 +16,7 @@ NETLINK_NETFILTER = 12
 
 NLM_F_REQUEST_DUMP = 0x301
 NLMSG_ERROR = 2
+_DUMP_INTERRUPTED = 0x10
 NLMSG_DONE = 3
 # The kernel fills at most 32 KiB at a time, whatever is offered.
 _BUFFER = 65536
@@ -53,6 +54,19 @@ def messages(datagram: bytes) -> Iterator[bytes]:
         if kind > NLMSG_DONE:
             yield datagram[position + _HEADER.size : position + length]
         position += (length + 3) & ~3
+
+
+def is_interrupted(datagram: bytes) -> bool:
+    """Whether the kernel says that what it dumps has changed meanwhile (NLM_F_DUMP_INTR)."""
+    position = 0
+    while position + _HEADER.size <= len(datagram):
+        length, _, flags = struct.unpack_from("=IHH", datagram, position)
+        if flags & _DUMP_INTERRUPTED:
+            return True
+        if length < _HEADER.size:
+            return False
+        position += (length + 3) & ~3
+    return False
 
 
 def attributes(payload: bytes, position: int) -> Iterator[tuple[int, bytes]]:

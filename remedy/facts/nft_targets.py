@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from remedy.facts.netlink import NETLINK_NETFILTER, attributes, dump, messages
+from remedy.facts.netlink import NETLINK_NETFILTER, attributes, dump, is_interrupted, messages
 
 # linux/netfilter/nf_tables.h
 _GET_CHAIN, _GET_RULE = (10 << 8) | 4, (10 << 8) | 7
@@ -21,6 +21,13 @@ INET, IPV4 = 1, 2  # NFPROTO_*
 _WITHOUT_NF_TABLES = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)  # a kernel that has none
 
 
+_ATTEMPTS = 5
+
+
+class _ChangedError(Exception):
+    """The rules changed while they were dumped: some may be missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChainPlace:
     """family: NFPROTO_*."""
@@ -33,8 +40,18 @@ class ChainPlace:
 def read_nft_targets() -> dict[ChainPlace, tuple[str, ...]]:
     """Each chain of the calling thread's network namespace, with its rules' targets in order.
 
-    A target is a chain, ACCEPT, DROP, RETURN, or "" for anything else. Raises OSError.
+    A target is a chain, ACCEPT, DROP, RETURN, or "" for anything else. Raises OSError, also when they change faster
+    than they can be read.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read()
+        except _ChangedError:
+            continue
+    raise OSError(errno.EAGAIN, "the rules change faster than they can be read")
+
+
+def _read() -> dict[ChainPlace, tuple[str, ...]]:
     found: dict[ChainPlace, list[str]] = {}
     for family, values in _dumped(_GET_CHAIN):
         found[ChainPlace(family, _text(values[_CHAIN_TABLE]), _text(values[_CHAIN_NAME]))] = []
@@ -59,6 +76,8 @@ def _dumped(kind: int) -> Iterator[tuple[int, dict[int, bytes]]]:
 
 def _messages(kind: int) -> Iterator[tuple[int, dict[int, bytes]]]:
     for datagram in dump(NETLINK_NETFILTER, kind, _ANY_FAMILY):
+        if is_interrupted(datagram):
+            raise _ChangedError
         for message in messages(datagram):
             yield message[0], dict(attributes(message, _NFGENMSG_BYTES))
 

@@ -19,6 +19,9 @@ _ENGINES: dict[Place, tuple[str, ...] | None] = {
     ("nat", "POSTROUTING"): ("DOCKER_POSTROUTING",),
     ("nat", "DOCKER_OUTPUT"): None,  # whatever is in it
     ("nat", "DOCKER_POSTROUTING"): None,
+    # 29 with nftables of its own.
+    ("docker-dns", "dns-dnat"): None,
+    ("docker-dns", "dns-snat"): None,
 }
 # remedy's own (firewall.inside): by nft, and by iptables-legacy.
 _NFT_TABLE = "remedy_notrack"

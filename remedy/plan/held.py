@@ -69,7 +69,7 @@ def held(spec: Spec, facts: HostFacts, applied: Sequence[Action], last: Ruleset 
         followed = followed_by_walk(wanted, facts, selected, ports, networks, known)
         rulesets.append(followed.ruleset)
         actions += notrack_actions(facts, followed.ruleset)
-        actions += held_inside(facts, followed.ruleset, networks, applied)
+        actions += held_inside(wanted, facts, followed.ruleset, networks, applied)
         left_tracked = followed.left_tracked
         known = remembered(known, followed.ruleset)
     return Held((*networks, *actions), tuple(rulesets), left_tracked, known, unjoined)

@@ -121,16 +121,20 @@ def notrack_actions(facts: HostFacts, wanted: Ruleset) -> tuple[Action, ...]:
 
 
 def held_inside(
-    facts: HostFacts, wanted: Ruleset, networks: Sequence[Action], applied: Sequence[Action]
+    spec: Spec, facts: HostFacts, wanted: Ruleset, networks: Sequence[Action], applied: Sequence[Action]
 ) -> tuple[Action, ...]:
-    """The own tables of the pairs' ends, where a run keeps such tables empty. networks: actions that come before."""
-    newest = next((action for action in reversed(applied) if isinstance(action, UntrackInside)), None)
-    if newest is None or not newest.untracked or wanted.is_empty:
+    """The own tables that runs keep empty, of the pairs' ends. networks: actions that come before.
+
+    Nobody else's: a container with rules of its own has none yet just after its start, and would lose their states.
+    """
+    options = spec.remedies.notrack_options
+    is_wanted = options is None or options.inside
+    if wanted.is_empty or not is_wanted or not any(isinstance(action, UntrackInside) for action in applied):
         return ()
     from remedy.plan.foresight import facts_after
-    from remedy.plan.notrack.inside import untracking_inside
+    from remedy.plan.notrack.inside import kept_empty_by, untracking_inside
 
-    return untracking_inside(facts, facts_after(facts, networks), wanted)
+    return untracking_inside(facts, facts_after(facts, networks), wanted, only=kept_empty_by(applied, facts))
 
 
 def with_pairs(ruleset: Ruleset, pairs: Iterable[UntrackedPair]) -> Ruleset:

@@ -136,12 +136,20 @@ def test_the_accept_for_speed_is_written_again_too(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("backend", ["iptables-legacy", "iptables-nft"])
-def test_rules_inside_a_container_are_taken_away_in_its_namespace(backend: str) -> None:
+def test_rules_inside_a_container_are_taken_away_in_its_namespace(backend: str, tmp_path: Path) -> None:
     members = tuple(InsideMember(container=name, container_id=name) for name in ("web", "db"))
     keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
     inside = UntrackInside(id="untrack_inside", members=members, firewall_backend=backend, **keys)
-    lines = commands_by_hand(inside, {"present": ["db"]})
-    assert lines
-    assert all(line.startswith("nsenter -t \"$(docker inspect -f '{{.State.Pid}}' web)\" -n ") for line in lines)
-    assert subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=False).returncode == 0
+    [line] = commands_by_hand(inside, {"present": ["db"]})
+    for program, script in (
+        ("docker", 'echo 7; [ "$4" = web ]'),
+        ("nsenter", f'echo "$@" >> {tmp_path}/log'),
+    ):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / program).chmod(0o755)
+    subprocess.run(["/bin/bash", "-ec", line], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    entered = (tmp_path / "log").read_text()
+    assert entered.startswith("-t 7 -n sh -c ")
+    assert ("nft delete table ip remedy_notrack" if backend == "iptables-nft" else "-X REMEDY-NOTRACK-IN") in entered
+    assert subprocess.run(["bash", "-c", line], check=False, env={"PATH": "/usr/bin:/bin"}).returncode != 0, "no engine"
     assert commands_by_hand(inside.model_copy(update={"untracked": False}), {}) == ()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remedy.apply.followed import Present, read_followed, record_followed
+from remedy.apply.followed import Present, joined_undo, read_followed, record_followed
 from remedy.apply.foreign import foreign_changes
 from remedy.apply.runs import Run
 from remedy.apply.undo import to_undo
@@ -124,20 +124,31 @@ def test_rules_that_the_watcher_wrote_are_nobody_elses(
     assert asked == [write.ruleset, newer]
 
 
+def inside(facts: HostFacts, *members: tuple[str, str]) -> UntrackInside:
+    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
+    meant = tuple(InsideMember(container=name, container_id=identity) for name, identity in members)
+    return UntrackInside(id="untrack_inside", members=meant, firewall_backend=facts.firewall.backend, **keys)
+
+
 def test_whose_own_table_is_kept_empty_is_remembered_while_it_is_there(
     journalled: Journalled, facts: HostFacts
 ) -> None:
     run = journalled(*APPLIED)
     first, second = facts.containers[:2]
-    keys = dict.fromkeys(("summary", "reason", "before", "after", "inverse"), "")
-    for name, identity, present in ((first.name, "gone", []), (second.name, second.id, [second.id])):
-        inside = UntrackInside(
-            id="untrack_inside",
-            members=(InsideMember(container=name, container_id=identity),),
-            firewall_backend=facts.firewall.backend,
-            **keys,
-        )
-        record_followed(run.directory, inside, {"present": present}, Present.of(facts))
+    record_followed(run.directory, inside(facts, (first.name, "gone")), {"present": []}, Present.of(facts))
+    record_followed(run.directory, inside(facts, (second.name, second.id)), {"present": []}, Present.of(facts))
+    # One that was given another name still runs, with the rules that it has.
+    record_followed(run.directory, inside(facts, (second.name, first.id)), {"present": []}, Present.of(facts))
     [item] = read_followed(run.directory).actions
-    assert [member.container_id for member in item.action.members] == [second.id]
-    assert item.undo["present"] == [second.id]
+    assert [member.container_id for member in item.action.members] == [second.id, first.id]
+
+
+def test_who_has_started_again_was_not_as_wished_before_it_was_done(journalled: Journalled, facts: HostFacts) -> None:
+    run = journalled(*APPLIED)
+    (first, a), (second, b) = ((container.name, container.id) for container in facts.containers[:2])
+    record_followed(run.directory, inside(facts, (first, a), (second, b)), {"present": [a, b]}, Present.of(facts))
+    record_followed(run.directory, inside(facts, (first, a)), {"present": []}, Present.of(facts))
+    followed = read_followed(run.directory)
+    assert followed.actions[0].undo["present"] == [b]
+    # The run's own word on it is older still.
+    assert joined_undo({"present": [a, "c"]}, followed, "untrack_inside") == {"present": ["c", b]}

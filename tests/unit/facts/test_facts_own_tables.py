@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import struct
 from pathlib import Path
 
 import pytest
 
 from remedy.facts.legacy_targets import chains_of
+from remedy.facts.netlink import is_interrupted
 from remedy.facts.nft_targets import INET, IPV4, ChainPlace
 from remedy.facts.own_tables import own_table
 
@@ -47,6 +49,11 @@ def test_the_engines_dns_is_known_and_ours_is_no_rule_of_others() -> None:
     assert (kept.rules, kept.kept_empty) == ("engine", True)
 
 
+def test_engine_29_has_its_dns_rules_in_a_table_of_its_own() -> None:
+    places = {ChainPlace(IPV4, "docker-dns", chain): ("", "") for chain in ("dns-dnat", "dns-snat")}
+    assert own_table(0, places, {}).rules == "engine"
+
+
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -80,3 +87,12 @@ def test_the_kernels_own_bytes_tell_the_same_of_iptables_legacy() -> None:
     without_jump = {**tables, ("raw", "OUTPUT"): ()}
     assert own_table(0, {}, without_jump).kept_empty is False
     assert own_table(0, {}, {**tables, ("raw", "OUTPUT"): ("REMEDY-NOTRACK-OUT", "TRACE")}).rules == "other"
+
+
+def test_a_dump_during_which_the_rules_changed_is_told() -> None:
+    def message(flags: int) -> bytes:
+        return struct.pack("=IHHII", 20, 0xA04, flags, 1, 0) + b"\0" * 4
+
+    assert not is_interrupted(message(2) + message(2))
+    assert is_interrupted(message(2) + message(2 | 0x10))
+    assert not is_interrupted(b"\0" * 16)

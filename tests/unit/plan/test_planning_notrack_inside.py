@@ -122,3 +122,55 @@ def test_the_watcher_follows_where_a_run_has_begun_it(host: HostFacts, planned: 
     [ended] = inside(planned(today, {"inside": False}).actions)
     assert inside(held(spec(), again, (*applied, ended)).actions) == []
     assert inside(held(spec(notrack=False), again, applied).actions) == []
+
+
+def with_sidecar(facts: HostFacts, name: str) -> HostFacts:
+    """With a container of this name in haproxy's namespace."""
+    owner = next(container for container in facts.containers if container.name == BALANCER)
+    sidecar = owner.model_copy(update={"id": "5" * 64, "name": name, "endpoints": (), "ports": ()})
+    spaces = (
+        space.model_copy(update={"containers": (sidecar.id, *space.containers)})
+        if owner.id in space.containers
+        else space
+        for space in facts.namespaces
+    )
+    return facts.model_copy(update={"containers": (sidecar, *facts.containers), "namespaces": tuple(spaces)})
+
+
+def test_who_shares_a_namespace_with_an_end_of_a_pair_is_no_reason_to_undo_it(
+    host: HostFacts, planned: Planned
+) -> None:
+    shared = with_sidecar(host, "aaa-exporter")
+    plan = planned(shared)
+    [action] = inside(plan.actions)
+    assert names(action) == set(EVERYBODY)
+    assert inside(planned(facts_after(shared, plan.actions)).actions) == []
+
+
+def test_the_watcher_leaves_alone_whom_the_runs_left_alone(host: HostFacts, planned: Planned) -> None:
+    """Just after its start a container with rules of its own has none yet."""
+
+    def with_own_rules(facts: HostFacts, rules: str) -> HostFacts:
+        own = next(container.id for container in facts.containers if container.name == BALANCER)
+        spaces = (
+            space.model_copy(update={"own_table": OwnTable(entries=0, rules=rules)})
+            if own in space.containers
+            else space
+            for space in facts.namespaces
+        )
+        return facts.model_copy(update={"namespaces": tuple(spaces)})
+
+    applied = planned(with_own_rules(host, "other")).actions
+    started = with_own_rules(with_containers_restarted(facts_after(host, applied)), "engine")
+    [action] = inside(held(spec(), started, applied).actions)
+    assert names(action) == set(API)
+
+
+def test_the_watcher_goes_on_with_the_others_when_one_is_let_go(host: HostFacts, planned: Planned) -> None:
+    applied = planned(host).actions
+    again = with_containers_restarted(facts_after(host, applied))
+    [first] = inside(applied)
+    let_go = first.model_copy(update={"id": "track_inside", "untracked": False, "members": first.members[:1]})
+    [action] = inside(held(spec(), again, (*applied, let_go)).actions)
+    assert names(action) == {*EVERYBODY} - {first.members[0].container}
+    assert inside(held(spec(notrack={"inside": False}), again, applied).actions) == []
