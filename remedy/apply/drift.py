@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from remedy.apply.model import Drift
 from remedy.apply.runs import Run
-from remedy.apply.written import as_written
+from remedy.apply.standing import standing_actions
 from remedy.facts.model import Address, FirewallBackend, HostFacts
 from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall.ruleset import Redirect, Ruleset, UntrackedPair
@@ -15,7 +15,6 @@ from remedy.plan.actions import (
     Action,
     ConnectNetwork,
     ReleaseLiveRestore,
-    RemoveRules,
     RewireHaproxy,
     SetHairpinMode,
     SetSysctls,
@@ -44,15 +43,13 @@ def drift_from_spec(spec: Spec, facts: HostFacts) -> Iterator[Drift]:
         )
 
 
-def drift_of_run(run: Run, facts: HostFacts) -> Iterator[Drift]:
-    """What is not as the run left it, or the watcher since."""
-    undo = {action.id: data for action, data in run.to_undo()}
-    actions = tuple(as_written(action, undo.get(action.id, {})) for action in run.plan.actions)
-    removed = {action.ruleset.name for action in actions if isinstance(action, RemoveRules)}
-    owned = run.owned_rules
+def drift_of_runs(runs: Sequence[Run], facts: HostFacts) -> Iterator[Drift]:
+    """What is not as these runs left it, the oldest first, or the watcher since."""
+    actions = standing_actions(runs)
     switched = next((a for a in actions if isinstance(a, SwitchUserlandProxy)), None)
     for action in actions:
-        if isinstance(action, WriteRulesPlan) and action.ruleset.name not in removed:
+        if isinstance(action, WriteRulesPlan):
+            owned = runs[-1].owned_rules
             yield from _rules(action, owned.get(action.ruleset.name), facts)
         elif isinstance(action, SetSysctls):
             yield from _sysctls(action, facts)

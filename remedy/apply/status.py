@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from remedy.apply.drift import drift_from_spec, drift_of_run
+from remedy.apply.drift import drift_from_spec, drift_of_runs
 from remedy.apply.lock import lock_is_held
 from remedy.apply.model import StatusReport
-from remedy.apply.runs import Run, active_run
+from remedy.apply.runs import Run, active_run, all_runs
 from remedy.apply.settings import Settings
 from remedy.facts.model import HostFacts
 from remedy.paths.published import connections_by_proxy
@@ -19,7 +19,9 @@ def status_report(facts: HostFacts, spec: Spec | None, settings: Settings) -> St
     run = active_run(settings)
     traffic = untracked_traffic(facts)
     state, next_step = _state(run, settings)
-    drift = [*drift_of_run(run, facts)] if run is not None and state in ("applied", "pending") else []
+    is_standing = run is not None and state in ("applied", "pending")
+    standing = [one for one in all_runs(settings) if one.state in ("applied", "pending")] if is_standing else []
+    drift = [*drift_of_runs(standing, facts)]
     if spec is not None and not drift:
         drift += drift_from_spec(spec, facts)
     return StatusReport(
