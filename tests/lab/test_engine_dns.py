@@ -84,7 +84,7 @@ def version_of(host: Host, name: str) -> str:
 
 
 def servers(host: Host, name: str) -> list[tuple[str, bool]]:
-    """Address, and whether it is up, of each server."""
+    """Address, and whether it is up, of each server; none while haproxy does not listen yet."""
 
     def ask() -> str:
         with socket.create_connection(("127.0.0.1", 9999), 2) as channel:
@@ -92,7 +92,11 @@ def servers(host: Host, name: str) -> list[tuple[str, bool]]:
             with channel.makefile() as answer:
                 return answer.read()
 
-    rows = [line.split() for line in run_in_network_namespace(host.container_pid(name), ask).splitlines()]
+    try:
+        told = run_in_network_namespace(host.container_pid(name), ask)
+    except ConnectionRefusedError:
+        return []
+    rows = [line.split() for line in told.splitlines()]
     return [(row[4], row[5] == "2") for row in rows if len(row) > 10 and row[1] == "api"]
 
 
