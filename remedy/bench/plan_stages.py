@@ -15,7 +15,7 @@ def main() -> None:
     """Plan once."""
     clock = time.perf_counter
     began = clock()
-    from remedy.cli.garbage import collect_rarely
+    from remedy.garbage import collect_rarely
 
     collect_rarely()
     # What `remedy plan` imports bit by bit, down to the last that it needs when it shows the plan.

@@ -16,8 +16,8 @@ from typing import Any
 
 from remedy.apply.followed import Present
 from remedy.bench.large_host import SERVER_PORT, large_host
-from remedy.cli.garbage import collect_rarely
 from remedy.facts.model import Container, HostFacts
+from remedy.garbage import collect_rarely
 from remedy.plan.actions import Action
 from remedy.plan.foresight import facts_after
 from remedy.plan.held import held
@@ -51,7 +51,7 @@ class ResyncResult:
 
 def measure_resync(containers: int, rounds: int, *, notrack: bool) -> ResyncResult:
     """Make the facts, plan once, and stop the time of what the watcher does then. Median of the rounds."""
-    collect_rarely()  # as the watcher does
+    collect_rarely()  # as the process apart does
     before = large_host(containers, 10 * containers)
     spec = _spec(before, notrack=notrack)
     actions = make_plan(spec, before, spec_digest="", now=before.gathered_at).actions

@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from remedy.cli.app import build
-from remedy.cli.garbage import collect_rarely, leave_the_rest
 from remedy.cli.options import GlobalOptions, OutputFormat
 from remedy.cli.streams import make_streams_patient
 from remedy.errors import InterruptedRunError, RemedyError, UsageError
+from remedy.garbage import collect_rarely, leave_the_rest
 
 # typer.BadParameter's parent is click's UsageError, wherever this version of Typer keeps click.
 _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remedy.apply.settings import DEFAULT_DAEMON_JSON, Settings
-from remedy.cli.garbage import collect_rarely
 from remedy.errors import RemedyError, UsageError
+from remedy.garbage import WHERE_MEMORY_COUNTS, collect_rarely
 from remedy.watch.command import CONFIG, DAEMON_JSON, FORMAT, METRICS, OPTIONS
 from remedy.watch.metrics.address import parse_address
 
@@ -21,7 +21,7 @@ def main(words: Sequence[str]) -> None:
     from remedy.cli.views.watch import teller
     from remedy.watch.service import watch_until_stopped
 
-    collect_rarely()
+    collect_rarely(WHERE_MEMORY_COUNTS)
     options = _read(words)
     settings = Settings.from_environment(daemon_json_path=options.get(DAEMON_JSON, DEFAULT_DAEMON_JSON))
     tell = teller(as_json=options.get(FORMAT) == "json")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from remedy import __version__
 from remedy.apply.settings import Settings
-from remedy.cli.garbage import collect_rarely
 from remedy.errors import RemedyError
+from remedy.garbage import collect_rarely
 
 if TYPE_CHECKING:
     from remedy.facts.model import HostFacts
