@@ -123,9 +123,11 @@ def _namespaces_of(containers: Collection[str]) -> Iterator[int]:
         if container_of(pid) not in containers:
             continue
         with _opened(pid) as namespace:
-            inode = None if namespace is None else os.fstat(namespace).st_ino
-            if namespace is not None and inode not in seen and container_of(pid) in containers:
-                seen.add(inode or 0)
+            if namespace is None or container_of(pid) not in containers:
+                continue
+            inode = os.fstat(namespace).st_ino
+            if inode not in seen:
+                seen.add(inode)
                 yield namespace
 
 

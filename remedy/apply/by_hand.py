@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from remedy.actions.engine_state import save_command
 from remedy.apply.by_hand_haproxy import haproxy_by_hand
@@ -18,7 +17,14 @@ from remedy.facts.systemd import WATCHER_UNIT
 from remedy.firewall import names
 from remedy.firewall.forward_guard import can_guard
 from remedy.firewall.inside import removal_by_hand
-from remedy.firewall.iptables_rules import Family, OwnChain, forward_chain, forward_jump, tables
+from remedy.firewall.iptables_rules import (
+    Family,
+    OwnChain,
+    forward_chain,
+    forward_chain_name,
+    forward_jump_forms,
+    tables,
+)
 from remedy.firewall.nft_text import render
 from remedy.firewall.ruleset import Ruleset
 from remedy.firewall.untracked_pairs import NOTRACK
@@ -207,14 +213,12 @@ def _remove_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
     # Of untracked pairs the watcher may have found since that an accept is needed, or does no harm.
     may_accept = ruleset.accepts_in_forward or ruleset.name == NOTRACK
     if may_accept and backend is FirewallBackend.IPTABLES_NFT:
-        jump = forward_jump(ruleset)
-        # Also as versions before wrote it: for every packet.
-        forms = dict.fromkeys(rule.text.replace("-A ", "-D ", 1) for rule in (jump, replace(jump, matches=())))
+        jumps, chain = forward_jump_forms(ruleset), forward_chain_name(ruleset.name)
         for family in (4, 6):
             tool = save_command(backend, family).removesuffix("-save") + " -w"
-            yield from (f"while {tool} {deletion} 2>/dev/null; do :; done" for deletion in forms)
-            yield f"{tool} -F {jump.target} 2>/dev/null || true"
-            yield f"{tool} -X {jump.target} 2>/dev/null || true"
+            yield from (f"while {tool} {jump.deletion} 2>/dev/null; do :; done" for jump in jumps)
+            yield f"{tool} -F {chain} 2>/dev/null || true"
+            yield f"{tool} -X {chain} 2>/dev/null || true"
 
 
 def _write_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
 
@@ -75,12 +75,18 @@ def measure_throughput(engine: str, firewall: str, *, rounds: int, say: Say, pri
     return ThroughputResult(engine=engine, firewall=firewall, ways=_rates(WAYS, gateway, haproxy))
 
 
-def in_turns(targets: dict[str, Target], rounds: int, say: Say) -> dict[str, tuple[float, ...]]:
-    """The rates of each target, one for each round; every other round in reverse order, as the machine warms up."""
+def in_turns(
+    targets: dict[str, Target], rounds: int, say: Say, before: Callable[[str], None] = lambda _name: None
+) -> dict[str, tuple[float, ...]]:
+    """The rates of each target, one for each round; every other round in reverse order, as the machine warms up.
+
+    before: called with the target's name before each of its turns.
+    """
     rates: dict[str, list[float]] = {name: [] for name in targets}
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}: {next(iter(targets.values())).url}")
         for name in list(targets) if number % 2 == 0 else reversed(targets):
+            before(name)
             rates[name].append(requests_per_second(targets[name], SECONDS))
     return {name: tuple(found) for name, found in rates.items()}
 

@@ -5,39 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 from rich.table import Table
 
 from remedy.bench.loss import Say, wait_until_served
 from remedy.bench.priority import favoured
-from remedy.bench.throughput import SECONDS
+from remedy.bench.throughput import in_turns
 from remedy.bench.vantages import BALANCER, container_netns, throughput_vantages
 from remedy.bench.ways import CONFIG, SERVER, SERVER_PORT, applied, haproxy_target
-from remedy.bench.wrk import Target, requests_per_second
+from remedy.bench.wrk import Target
 from remedy.frozen import Frozen
 from remedy.lab import Host, lab_up
+from remedy.paths.topology import BRIDGE_NETFILTER
 
 PROMISED = 0.95
 NETWORK = "remedy-lb"
-_SWITCHES = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 OFF, NOTRACK, TRACKED = "bridge netfilter off", "notrack", "tracked"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One way to have it, on its host."""
-
-    name: str
-    host: Host
-    calls_netfilter: bool
-
-    def take(self, target: Target) -> float:
-        """The new connections per second to that target. Raises CommandError."""
-        value = int(self.calls_netfilter)
-        self.host.run(["sysctl", "-q", "-w", *(f"{switch}={value}" for switch in _SWITCHES)])
-        return requests_per_second(target, SECONDS)
 
 
 class UntrackingResult(Frozen):
@@ -67,9 +52,13 @@ def measure_untracking(engine: str, firewall: str, *, rounds: int, say: Say, pri
     """Two hosts that differ in notrack alone. Raises LabError, CommandError, MissingToolError."""
     say(f"{engine} {firewall}: preparing 2 hosts")
     with _hosts(engine, firewall, priority) as (plain, untracked):
-        turns = (Turn(OFF, plain, False), Turn(NOTRACK, untracked, True), Turn(TRACKED, plain, True))
-        backend = _in_turns(turns, {host.name: _backend(host) for host in (plain, untracked)}, rounds, say)
-        haproxy = _in_turns(turns, {host.name: _closing(host) for host in (plain, untracked)}, rounds, say)
+        hosts = {OFF: plain, NOTRACK: untracked, TRACKED: plain}
+
+        def prepare(name: str) -> None:
+            _set_bridge_netfilter(hosts[name], on=name != OFF)
+
+        backend = in_turns({name: _backend(host) for name, host in hosts.items()}, rounds, say, prepare)
+        haproxy = in_turns({name: _closing(host) for name, host in hosts.items()}, rounds, say, prepare)
     return UntrackingResult(engine=engine, firewall=firewall, backend=backend, haproxy=haproxy)
 
 
@@ -81,11 +70,15 @@ def _hosts(engine: str, firewall: str, priority: int) -> Iterator[tuple[Host, Ho
             host = stack.enter_context(lab_up(f"bench-{os.getpid()}-{number}", engine=engine, firewall=firewall))
             stack.enter_context(favoured(host, priority))
             wait_until_served(throughput_vantages(host))
-            host.run(["sysctl", "-q", "-w", *(f"{switch}=1" for switch in _SWITCHES)])
+            _set_bridge_netfilter(host, on=True)
             _close_after_each_request(host)
             applied(f"remedies: {{{remedies}}}\naccept_pinned: true")(host)
             hosts.append(host)
         yield hosts[0], hosts[1]
+
+
+def _set_bridge_netfilter(host: Host, *, on: bool) -> None:
+    host.run(["sysctl", "-q", "-w", *(f"{setting}={int(on)}" for setting in BRIDGE_NETFILTER.values())])
 
 
 def _close_after_each_request(host: Host) -> None:
@@ -103,18 +96,6 @@ def _backend(host: Host) -> Target:
 
 def _closing(host: Host) -> Target:
     return replace(haproxy_target(host), closes=True)
-
-
-def _in_turns(
-    turns: tuple[Turn, ...], targets: dict[str, Target], rounds: int, say: Say
-) -> dict[str, tuple[float, ...]]:
-    """The rates of each way, one for each round; every other round in reverse order, as the machine warms up."""
-    rates: dict[str, list[float]] = {turn.name: [] for turn in turns}
-    for number in range(rounds):
-        say(f"round {number + 1} of {rounds}: {next(iter(targets.values())).url}")
-        for turn in turns if number % 2 == 0 else reversed(turns):
-            rates[turn.name].append(turn.take(targets[turn.host.name]))
-    return {name: tuple(found) for name, found in rates.items()}
 
 
 def untracking_table(result: UntrackingResult) -> Table:

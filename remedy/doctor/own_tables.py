@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from remedy.doctor.model import Evidence, Finding
 from remedy.doctor.patient import Patient
+from remedy.doctor.tracking import severity_of
 from remedy.spec.proposed_conntrack import FILLING
 
 MANY_ENTRIES = 10_000
@@ -29,7 +30,7 @@ def own_tables(patient: Patient) -> Iterator[Finding]:
     level = most / maximum if maximum else 0.0
     yield Finding(
         code="own-conntrack-table",
-        severity="high" if level >= 0.8 else "medium" if level >= FILLING else "low",
+        severity=severity_of(level),
         title=f"{who} has a conntrack table of its own, with {most} entries"
         + (f": it is {level:.0%} full" if maximum else ""),
         evidence=tuple(

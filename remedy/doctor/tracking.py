@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 from remedy.doctor.model import Evidence, Finding
 from remedy.doctor.patient import Patient
@@ -47,7 +48,7 @@ def _fill_level(patient: Patient) -> Iterator[Finding]:
     full = level >= NEARLY_FULL
     yield Finding(
         code="conntrack-fill",
-        severity="high" if level >= 0.8 else "medium" if level >= FILLING else "low",
+        severity=severity_of(level),
         title=f"the conntrack table is {level:.0%} full",
         evidence=(
             Evidence(
@@ -63,6 +64,11 @@ def _fill_level(patient: Patient) -> Iterator[Finding]:
         spec=_spec(patient),
         confidence="seen",
     )
+
+
+def severity_of(level: float) -> Literal["high", "medium", "low"]:
+    """Of a conntrack table that is so full (1.0: new connections are dropped)."""
+    return "high" if level >= 0.8 else "medium" if level >= FILLING else "low"
 
 
 def _bytes(patient: Patient) -> int:

@@ -23,6 +23,17 @@ ACCEPTS_BYTE_ORDER_MARK: Version = (23, 0)
 _OUTPUT_JUMP = re.compile(
     r"^(?:\[\d+:\d+\] )?-A OUTPUT (?P<except>! -d (?:127\.0\.0\.0/8|::1/128) )?.*-j DOCKER$", re.MULTILINE
 )
+# (table, chain) -> where its rules lead (None: anywhere), inside a container on a user-defined network. The DNS server
+# listens on 127.0.0.11, at ports that these translate (moby, libnetwork/resolver_unix.go).
+DNS_CHAINS: dict[tuple[str, str], tuple[str, ...] | None] = {
+    ("nat", "OUTPUT"): ("DOCKER_OUTPUT",),
+    ("nat", "POSTROUTING"): ("DOCKER_POSTROUTING",),
+    ("nat", "DOCKER_OUTPUT"): None,
+    ("nat", "DOCKER_POSTROUTING"): None,
+    # 29 with nftables of its own.
+    ("docker-dns", "dns-dnat"): None,
+    ("docker-dns", "dns-snat"): None,
+}
 _NAT_TABLE = re.compile(r"^\*nat$(.*?)^COMMIT$", re.MULTILINE | re.DOTALL)
 
 

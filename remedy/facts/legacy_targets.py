@@ -1,6 +1,6 @@
 """Where the IPv4 rules of iptables-legacy lead, by two getsockopts a table, without any program.
 
-`iptables-legacy-save` takes 3 ms a namespace, and there is one for each container. A table's bytes are the kernel's own
+A program would have to be started for each container's namespace. A table's bytes are the kernel's own
 (linux/netfilter_ipv4/ip_tables.h, the same since 2.6 on every 64-bit machine).
 """
 

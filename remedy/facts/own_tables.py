@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from remedy.facts.engine_rules import DNS_CHAINS
 from remedy.facts.legacy_targets import read_legacy_targets
 from remedy.facts.model import OwnTable
 from remedy.facts.nft_targets import INET, IPV4, ChainPlace, read_nft_targets
@@ -13,16 +14,6 @@ from remedy.facts.nft_targets import INET, IPV4, ChainPlace, read_nft_targets
 COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 
 Place = tuple[str, str]  # table, chain
-# The engine's DNS server listens on 127.0.0.11, at ports that these translate (moby, libnetwork/resolver_unix.go).
-_ENGINES: dict[Place, tuple[str, ...] | None] = {
-    ("nat", "OUTPUT"): ("DOCKER_OUTPUT",),
-    ("nat", "POSTROUTING"): ("DOCKER_POSTROUTING",),
-    ("nat", "DOCKER_OUTPUT"): None,  # whatever is in it
-    ("nat", "DOCKER_POSTROUTING"): None,
-    # 29 with nftables of its own.
-    ("docker-dns", "dns-dnat"): None,
-    ("docker-dns", "dns-snat"): None,
-}
 # remedy's own (firewall.inside): by nft, and by iptables-legacy.
 _NFT_TABLE = "remedy_notrack"
 _OURS_BY_NFT = {"untrack_prerouting": 1, "untrack_output": 1}
@@ -64,7 +55,7 @@ def _whose(chains: Iterable[tuple[Place, tuple[str, ...]]]) -> Literal["none", "
     filled = [(place, targets) for place, targets in chains if targets]
     if not filled:
         return "none"
-    known = (place in _ENGINES and _ENGINES[place] in (None, targets) for place, targets in filled)
+    known = (place in DNS_CHAINS and DNS_CHAINS[place] in (None, targets) for place, targets in filled)
     return "engine" if all(known) else "other"
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from remedy.facts.model import FirewallBackend
 from remedy.firewall import iptables_rules, nft_tables
-from remedy.firewall.forward_guard import HOOK, can_guard
-from remedy.firewall.iptables_rules import Family, OwnChain, OwnRule, forward_chain
+from remedy.firewall.forward_guard import can_guard
+from remedy.firewall.iptables_rules import Family, OwnChain, OwnRule, forward_chain, forward_jump_forms
 from remedy.firewall.ruleset import Ruleset
 
 
@@ -26,7 +25,7 @@ def _own_rules(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
         return
     for table in reversed(iptables_rules.tables(ruleset)):
         for chain in table.chains:
-            yield from _delete(f"{_program(table.family, backend)} -w -t {table.name}", chain)
+            yield from _delete(f"{_program(table.family, backend)} -w -t {table.name}", chain, (chain.jump,))
 
 
 def _guards(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
@@ -35,23 +34,13 @@ def _guards(ruleset: Ruleset, backend: FirewallBackend) -> Iterator[str]:
         for family in families:
             if family in ruleset.families:
                 chain = forward_chain(ruleset, family, has_user_chain=False)
-                yield from _delete(f"{_program(family, backend)} -w", chain)
+                yield from _delete(f"{_program(family, backend)} -w", chain, forward_jump_forms(ruleset))
 
 
-def _delete(iptables: str, chain: OwnChain) -> Iterator[str]:
-    yield " 2>/dev/null || ".join(f"{iptables} {_deletion(jump)}" for jump in _forms(chain))
+def _delete(iptables: str, chain: OwnChain, jumps: tuple[OwnRule, ...]) -> Iterator[str]:
+    yield " 2>/dev/null || ".join(f"{iptables} {jump.deletion}" for jump in jumps)
     yield f"{iptables} -F {chain.name}"
     yield f"{iptables} -X {chain.name}"
-
-
-def _forms(chain: OwnChain) -> tuple[OwnRule, ...]:
-    """The jump, and in FORWARD also as versions before wrote it: for every packet."""
-    plain = (replace(chain.jump, matches=()),) if chain.jump.chain == HOOK and chain.jump.matches else ()
-    return (chain.jump, *plain)
-
-
-def _deletion(rule: OwnRule) -> str:
-    return rule.text.replace("-A ", "-D ", 1)
 
 
 def _program(family: Family, backend: FirewallBackend) -> str:

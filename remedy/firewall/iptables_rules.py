@@ -72,6 +72,11 @@ class OwnRule:
         ]
         return " ".join(words)
 
+    @property
+    def deletion(self) -> str:
+        """What iptables takes to delete it."""
+        return self.text.replace("-A ", "-D ", 1)
+
 
 @dataclass(frozen=True, slots=True)
 class OwnChain:
@@ -132,6 +137,12 @@ def forward_jump(ruleset: Ruleset) -> OwnRule:
     """
     matches = () if ruleset.redirects else (_UNTRACKED,)
     return OwnRule("FORWARD", forward_chain_name(ruleset.name), names.comment(ruleset.name), matches=matches)
+
+
+def forward_jump_forms(ruleset: Ruleset) -> tuple[OwnRule, ...]:
+    """The jump as it is written now, and as versions before wrote it: for every packet."""
+    jump = forward_jump(ruleset)
+    return tuple(dict.fromkeys((jump, replace(jump, matches=()))))
 
 
 def _accepted_pairs(name: str, pairs: Iterable[UntrackedPair], family: Family) -> Iterator[OwnRule]:

@@ -60,7 +60,10 @@ class Errands:
         return decide(self._settings, looked, spec, last)
 
     def join(self, joins: Sequence[Join]) -> tuple[str, ...]:
-        """Make and join networks. Return the names of who has joined. Raises RemedyError."""
+        """What needs the engine's help: networks, own conntrack tables. Return a sentence for each that is done.
+
+        Raises RemedyError, OSError.
+        """
         from remedy.watch.joining import join
 
         return join(self._settings, joins)

@@ -25,10 +25,8 @@ from remedy.firewall.writer import select_writer
 from remedy.plan.actions import (
     Action,
     ConnectNetwork,
-    CreateNetwork,
     ForgetFlows,
     RemoveRules,
-    UntrackInside,
     WriteRules,
 )
 from remedy.plan.held import as_written_for, held_ruleset, held_rulesets, without_containers
@@ -41,7 +39,7 @@ from remedy.watch.engine_socket import list_containers
 from remedy.watch.joining import Join
 from remedy.watch.metrics.meter import Standing
 from remedy.watch.quick_facts import with_listed
-from remedy.watch.rule_changes import changes_told, needs_no_record, settling, write_actions
+from remedy.watch.rule_changes import DoneApart, changes_told, needs_no_record, settling, write_actions
 from remedy.watch.schedule import Since
 from remedy.watch.shared_lock import SharedLock
 
@@ -377,7 +375,6 @@ class Holding:
 
 
 def _joining(applied: Applied, decided: Decided, why: Sequence[str]) -> Joining | None:
-    apart = CreateNetwork | ConnectNetwork | UntrackInside
-    actions = [action for action in decided.wanted.actions if isinstance(action, apart)]
+    actions = [action for action in decided.wanted.actions if isinstance(action, DoneApart)]
     joins = tuple(Join(action, applied.run_of(action).directory, decided.present) for action in actions)
     return Joining(joins, applied.run_of(actions[0]).id, decided.runs, tuple(why)) if actions else None

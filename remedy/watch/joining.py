@@ -16,17 +16,17 @@ from remedy.actions.registry import executor_for
 from remedy.apply.followed import Present, record_followed
 from remedy.apply.settings import Settings
 from remedy.errors import RemedyError
-from remedy.plan.actions import ConnectNetwork, CreateNetwork, UntrackInside
+from remedy.plan.actions import ConnectNetwork
+from remedy.watch.rule_changes import DoneApart
 
 ATTEMPTS = 3
-Apart = CreateNetwork | ConnectNetwork | UntrackInside
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
     """One action, the directory of the run with which it is undone, and what was on the host when it was decided."""
 
-    action: Apart
+    action: DoneApart
     directory: Path
     present: Present
 
@@ -57,7 +57,7 @@ def _join(join: Join, context: ActionContext) -> str:
     return _told(join.action, action)
 
 
-def _told(planned: Apart, done: Apart) -> str:
+def _told(planned: DoneApart, done: DoneApart) -> str:
     if done == planned or not isinstance(done, ConnectNetwork):
         return planned.summary
     names = ", ".join(member.container for member in done.members)

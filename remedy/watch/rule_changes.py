@@ -18,6 +18,8 @@ from remedy.plan.actions import (
 from remedy.plan.held import pinned_to
 
 CHANGED = "the containers changed"
+# What needs the engine's help: the process apart does it.
+DoneApart = CreateNetwork | ConnectNetwork | UntrackInside
 
 
 def write_actions(ruleset: Ruleset, written: Ruleset | None, backend: FirewallBackend) -> Iterator[Action]:
@@ -58,8 +60,8 @@ def _summary(ruleset: Ruleset) -> str:
 def settling(actions: Sequence[Action], rulesets: Mapping[RulesetName, Ruleset]) -> Iterator[Action]:
     """The actions with the rules that are to stand; where other ones are due meanwhile, that is for the next look."""
     for action in actions:
-        if isinstance(action, CreateNetwork | ConnectNetwork | UntrackInside):
-            continue  # done apart
+        if isinstance(action, DoneApart):
+            continue
         if not isinstance(action, WriteRules | RemoveRules):
             yield action
         elif isinstance(action, RemoveRules):

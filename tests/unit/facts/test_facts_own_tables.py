@@ -14,6 +14,8 @@ from remedy.facts.legacy_targets import chains_of
 from remedy.facts.netlink import is_interrupted
 from remedy.facts.nft_targets import INET, IPV4, ChainPlace
 from remedy.facts.own_tables import own_table
+from remedy.firewall import iptables_rules, nft_tables
+from remedy.firewall.inside import INSIDE
 
 DATA = Path(__file__).parent / "data" / "legacy-tables.json.gz"
 IPV6 = 10
@@ -96,3 +98,16 @@ def test_a_dump_during_which_the_rules_changed_is_told() -> None:
     assert not is_interrupted(message(2) + message(2))
     assert is_interrupted(message(2) + message(2 | 0x10))
     assert not is_interrupted(b"\0" * 16)
+
+
+def test_what_the_writers_write_inside_is_what_is_looked_for() -> None:
+    written = {
+        ChainPlace(IPV4, table.name, chain.name): ("",) * len(chain.rules)
+        for table in nft_tables.tables(INSIDE)
+        for chain in table.chains
+    }
+    assert own_table(0, {**ENGINES, **written}, {}).kept_empty
+    chains = [chain for table in iptables_rules.tables(INSIDE) for chain in table.chains]
+    legacy = {("raw", chain.name): tuple(rule.target for rule in chain.rules) for chain in chains}
+    legacy |= {("raw", chain.jump.chain): (chain.name,) for chain in chains}
+    assert own_table(0, {}, legacy).kept_empty
