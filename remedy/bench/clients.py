@@ -210,20 +210,28 @@ class FreshClient:
 
 
 class KeepAliveClient:
-    """Asks again and again over one connection, and connects again when that is closed."""
+    """Asks again and again over one connection, and connects again when that is closed.
+
+    A close may cross a request on its way: haproxy closes its clients' idle connections when it is reloaded, and a
+    client's own when the server has closed the reused one behind it, in both cases without a word, so that the client
+    asks again (haproxy/haproxy#1423, #1109). RFC 9110, 9.2.2 lets it, for a GET. So does this one where the vantage
+    point says so: once, on a new connection, with the first request's clock running on.
+    """
 
     def __init__(self, ground: Ground, tally: Tally) -> None:
         self._ground, self._tally = ground, tally
         self._request = request(tally.vantage)
         self._answer = b""
         self._watch = Stopwatch(ground)
-        self._is_connected = self._is_asking = self._is_resting = self._has_answered = False
+        self._is_connected = self._is_asking = self._is_resting = self._has_answered = self._is_unheard = False
         self.socket = ground.open(tally.vantage)
+        self._watch.start()
         self._connect()
 
     def ask(self) -> None:
         """Send the next request, if the last one is answered."""
         if self._is_resting:
+            self._watch.start()
             self._connect()
             return
         if not self._is_connected or self._is_asking:
@@ -233,13 +241,9 @@ class KeepAliveClient:
         if self._is_closed():
             self._lost("keep-alive closed")
             return
-        self._is_asking, self._answer = True, b""
         self._tally.keep_alive_requests += 1
         self._watch.start()
-        try:
-            self.socket.send(self._request)
-        except OSError as error:
-            self._lost("keep-alive reset", f"sending: {error.strerror}")
+        self._send()
 
     def ready(self, events: int) -> None:  # noqa: ARG002
         """Connected, answered, or closed."""
@@ -254,7 +258,11 @@ class KeepAliveClient:
         self._answer += piece
         if self._is_asking and is_whole(self._answer):
             self._judge()
-        elif not piece:
+        elif piece:
+            return
+        elif self._is_asking and self._may_ask_again():
+            self._lost("keep-alive closed", "under a request, which is asked again", ask_again=True)
+        else:
             self._lost("keep-alive cut" if self._is_asking else "keep-alive closed")
 
     def close(self) -> None:
@@ -271,6 +279,17 @@ class KeepAliveClient:
         except OSError:
             return False  # nothing to read; or a reset, which sending tells
 
+    def _may_ask_again(self) -> bool:
+        """Whether the connection has served before, and gave no byte of this answer."""
+        return self._tally.vantage.asks_again and self._has_answered and not self._answer
+
+    def _send(self) -> None:
+        self._is_asking, self._answer = True, b""
+        try:
+            self.socket.send(self._request)
+        except OSError as error:
+            self._lost("keep-alive reset", f"sending: {error.strerror}")
+
     def _judge(self) -> None:
         seconds = self._watch.seconds
         self._is_asking, self._has_answered = False, True
@@ -284,7 +303,6 @@ class KeepAliveClient:
 
     def _connect(self) -> None:
         self._is_connected = self._is_asking = self._is_resting = self._has_answered = False
-        self._watch.start()
         self.socket.connect_ex((self._tally.vantage.address, self._tally.vantage.port))
         self._ground.watch(self, _WRITE)
 
@@ -295,13 +313,20 @@ class KeepAliveClient:
             return
         self._is_connected = True
         self._ground.watch(self, _READ)
+        if self._is_unheard:
+            self._is_unheard = False
+            self._send()
 
-    def _lost(self, kind: IncidentKind, detail: str = "") -> None:
+    def _lost(self, kind: IncidentKind, detail: str = "", *, ask_again: bool = False) -> None:
+        """Note it and connect anew; ask_again: the request goes out at once, and its time runs on."""
         self._tally.note(self._watch.incident(kind, self.socket, detail))
         self._ground.forget(self)
         self.socket.close()
         self.socket = self._ground.open(self._tally.vantage)
+        self._is_unheard = ask_again
         if self._has_answered:
+            if not ask_again:
+                self._watch.start()
             self._connect()
         else:
             self._is_resting = True  # until the next request: nobody is there, and to try at once is to do nothing else

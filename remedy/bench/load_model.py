@@ -15,7 +15,7 @@ IncidentKind = Literal[
     "wrong",  # answered by another than the one that is expected
     "late",  # answered after more than UNANSWERED_SECONDS
     "never",  # no answer at all before the generator gave up
-    "keep-alive closed",  # an orderly close (FIN) between two requests
+    "keep-alive closed",  # an orderly close (FIN) between two requests, or crossing one that is asked again
     "keep-alive cut",  # a close or reset in the middle of a request
     "keep-alive reset",  # a reset between two requests
     "keep-alive late",
@@ -28,6 +28,8 @@ class Vantage(Frozen):
     """From where to where: connections to `address`:`port` made in the network namespace `netns` (a path).
 
     expects: the name with which whoever is meant answers (X-Lab-Name); "" when nobody asks who it was.
+    asks_again: a close that crosses a request on a kept-alive connection is a close, and the request is asked again;
+    for those whose other end is haproxy (see KeepAliveClient). Elsewhere it is a request cut.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Vantage(Frozen):
     address: str
     port: int
     expects: str = ""
+    asks_again: bool = False
 
 
 class LoadOrder(Frozen):

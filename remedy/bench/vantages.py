@@ -20,7 +20,7 @@ def loss_vantages(host: Host) -> tuple[Vantage, ...]:
         Vantage(name="host -> gateway", netns=machine, address=GATEWAY, port=5001),
         Vantage(name="container -> gateway", netns=container_netns(host, BALANCER), address=GATEWAY, port=5002),
         Vantage(name="container -> itself", netns=container_netns(host, "dev1-api-3"), address=GATEWAY, port=5003),
-        Vantage(name="external -> haproxy", netns=outside, address=host.address, port=8080),
+        Vantage(name="external -> haproxy", netns=outside, address=host.address, port=8080, asks_again=True),
         Vantage(name="external -> backend", netns=outside, address=host.address, port=5002),
     )
 

@@ -30,7 +30,7 @@ def load_order(host: Host) -> LoadOrder:
     outside, balancer = str(host.external.netns_path), _namespace_of(host, BALANCER)
     return LoadOrder(
         vantages=(
-            Vantage(name="another machine → haproxy", netns=outside, address=host.address, port=8080),
+            Vantage(name="another machine → haproxy", netns=outside, address=host.address, port=8080, asks_again=True),
             Vantage(name="another machine → api 1", netns=outside, address=host.address, port=5001),
             Vantage(name="the host's loopback → api 2", netns=str(host.netns_path), address="127.0.0.1", port=5002),
             Vantage(name="haproxy → gateway → api 3", netns=balancer, address=GATEWAY, port=5003),

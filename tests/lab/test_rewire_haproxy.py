@@ -122,7 +122,7 @@ def test_a_haproxy_of_the_host_is_reloaded_by_its_unit(host: Host) -> None:
 @pytest.mark.parametrize("name", ["lb-plain", "lb-crlf", "lb-read-only"])
 def test_no_request_is_lost_meanwhile(host: Host, name: str) -> None:
     """By a signal, by the runtime API and a signal, by the master's socket."""
-    vantage = Vantage(name=name, netns=str(host.netns_path), address=address_of(host, name), port=8080)
+    vantage = Vantage(name=name, netns=str(host.netns_path), address=address_of(host, name), port=8080, asks_again=True)
     assert sources(host, name) == {GATEWAY}
     for command in ("apply", "revert"):
         with Loading(LoadOrder(vantages=(vantage,))) as loading:

@@ -155,7 +155,7 @@ def _disruption(balancer: Container, haproxy: HaproxyFacts, how: How) -> Disrupt
     return Disruption(
         level="reload",
         what=f"new workers take over, the old ones go {until}; a client that keeps its connection alive sees one "
-        "orderly close at most",
+        "close at most, and asks again where that crosses its request",
     )
 
 
