@@ -11,7 +11,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from ipaddress import ip_address
 from operator import itemgetter
 from pathlib import Path
@@ -133,11 +133,11 @@ def _grouped(
     datagrams: Iterable[bytes], ports: Collection[int]
 ) -> Iterator[tuple[KernelFlow, tuple[bytes, bytes], int]]:
     """Give flows with their number and the client's ports of the first: each datagram's that are alike as one."""
-    mark = _any_destination_port(ports)
+    mark, patterns = _any_destination_port(ports), _flow_patterns(_either(ports))
     for datagram in datagrams:
         if mark.search(datagram) is None:
             continue
-        for mark_of_family, pattern in _flow_patterns(frozenset(ports)):
+        for mark_of_family, pattern in patterns:
             if mark_of_family in datagram:
                 yield from _alike(datagram, pattern)
 
@@ -172,15 +172,21 @@ class KernelFlow(NamedTuple):
 
 
 def kernel_flows(datagram: bytes, ports: Collection[int]) -> Iterator[tuple[KernelFlow, tuple[bytes, bytes]]]:
-    """Give each flow to one of `ports` with the client's port as the client and as the server sees it."""
-    for mark, pattern in _flow_patterns(frozenset(ports)):
+    """Give each flow to one of `ports` with the client's port as the client and as the server sees it.
+
+    For a few flows, and other ports each time: no pattern is compiled for them. re keeps 512, of any size, and the
+    watcher would have one more for each container that goes.
+    """
+    wanted = {struct.pack("!H", port) for port in ports}
+    for mark, pattern in _flow_patterns(_ANY_PORT):
         if mark in datagram:
-            yield from (_flow_of(match, datagram) for match in pattern.finditer(datagram))
+            found = (match for match in pattern.finditer(datagram) if match[_DESTINATION_PORT + 1] in wanted)
+            yield from (_flow_of(match, datagram) for match in found)
 
 
 # Of the groups of a flow's pattern: all but the client's ports, as it and as the server sees them.
 _WITHOUT_CLIENT_PORTS = itemgetter(0, 1, 2, 4, 5, 6, 7, 9, 10)
-_PROTOCOL, _STATE = 2, 10
+_PROTOCOL, _DESTINATION_PORT, _STATE = 2, 4, 10
 
 
 def _flow_of(match: re.Match[bytes], datagram: bytes) -> tuple[KernelFlow, tuple[bytes, bytes]]:
@@ -233,6 +239,9 @@ def _known_state(state: bytes) -> int | None:
     return state[0] if state[0] < len(_TCP_STATES) else None
 
 
+_ANY_PORT = b".."
+
+
 def _attribute(length: int, kind: int) -> bytes:
     """Return the pattern of an attribute's header."""
     return re.escape(struct.pack("=HH", length, kind))
@@ -266,7 +275,7 @@ def _tuple_pattern(kind: int, address_bytes: int, protocol: bytes, destination_p
     )
 
 
-_ORIGINAL_TUPLES = tuple(re.compile(_tuple_pattern(1, size, b"(.)", b".."), re.DOTALL) for size in (4, 16))
+_ORIGINAL_TUPLES = tuple(re.compile(_tuple_pattern(1, size, b"(.)", _ANY_PORT), re.DOTALL) for size in (4, 16))
 
 
 def original_tuples(datagram: bytes) -> Iterator[tuple[bytes, bytes, int, bytes, bytes]]:
@@ -277,9 +286,9 @@ def original_tuples(datagram: bytes) -> Iterator[tuple[bytes, bytes, int, bytes,
             yield source, destination, protocol[0], source_port, destination_port
 
 
-@cache
-def _flow_patterns(ports: frozenset[int]) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
-    """For IPv4 and IPv6: bytes without which there is no such flow, and the pattern of a flow to one of `ports`.
+@lru_cache(maxsize=2)
+def _flow_patterns(port: bytes) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
+    """For IPv4 and IPv6: bytes without which there is no such flow, and its pattern; port: that of its destination's.
 
     CTA_ZONE (18) may stand between the tuples and CTA_STATUS (3). Behind that come attributes of 32 bits (mark, id,
     use, timeout, in the kernel's order), then CTA_PROTOINFO (4), unless the kernel counts bytes or keeps times.
@@ -288,7 +297,7 @@ def _flow_patterns(ports: frozenset[int]) -> tuple[tuple[bytes, re.Pattern[bytes
     state = _nested(4) + _nested(1) + _attribute(5, 1) + b"(.)"
     patterns = []
     for size, first in ((4, 1), (16, 3)):
-        tuples = _tuple_pattern(1, size, b"(.)", _either(ports)) + _tuple_pattern(2, size, b".", b"..")
+        tuples = _tuple_pattern(1, size, b"(.)", port) + _tuple_pattern(2, size, b".", b"..")
         rest = b"(?:%b....)?%b...(.)(?:%b)*(?:%b)?" % (zone, status, number, state)
         patterns.append((struct.pack("=HH", 4 + size, first), re.compile(tuples + rest, re.DOTALL)))
     return tuple(patterns)
