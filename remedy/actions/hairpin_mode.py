@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from remedy.actions.context import ActionContext
-from remedy.actions.translated_flows import Ending, end_flows
 from remedy.plan.actions import SetHairpinMode
 
 SYS_CLASS_NET = Path("/sys/class/net")
@@ -39,6 +38,9 @@ class HairpinModeAction:
         """
         modes = dict(self._modes_before())
         if any(read_mode(interface) and not mode for interface, mode in modes.items()):
+            # The watcher switches it on only, and does without all that ends connections.
+            from remedy.actions.translated_flows import Ending, end_flows
+
             end_flows(self._context, Ending.to_itself)
         for interface, mode in modes.items():
             write_mode(interface, mode)

@@ -24,7 +24,7 @@ from remedy.plan.held import held
 from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 from remedy.watch.deciding import Decided
-from remedy.watch.quick_facts import kept_for_quick, with_listed
+from remedy.watch.quick_facts import QuickFacts, with_listed
 
 PROMISED_SECONDS = 1.0
 
@@ -84,14 +84,14 @@ def _resync(spec: Spec, facts: HostFacts, actions: Sequence[Action], listed: lis
     """As `deciding.decide` does it."""
     began = time.process_time()
     found = with_listed(facts, listed)
-    kept_for_quick(found)
+    QuickFacts.of(found)
     held(spec, found, actions)
     return time.process_time() - began
 
 
 def _hand_over(spec: Spec, facts: HostFacts, actions: Sequence[Action]) -> float:
     """From the process that decided to the watcher, where the most has to be done."""
-    decided = Decided((), held(spec, facts, actions), kept_for_quick(facts), Present.of(facts))
+    decided = Decided((), held(spec, facts, actions), QuickFacts.of(facts), Present.of(facts))
     began = time.process_time()
     pickle.loads(pickle.dumps(decided, protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 (made here)
     return time.process_time() - began

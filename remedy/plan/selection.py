@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -155,6 +154,8 @@ def _named(name: str, known: Mapping[str, Container], where: str, facts: HostFac
 
 
 def _nothing(described: str, where: str, facts: HostFacts, name: str | None = None) -> SpecError:
+    import difflib  # not in a watcher's memory, for a mistake that few make
+
     names = [container.name for container in facts.containers]
     nearest = difflib.get_close_matches(name or "", names, n=1)
     return SpecError(

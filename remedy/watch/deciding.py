@@ -12,16 +12,16 @@ from remedy.plan.held import Held, held
 from remedy.spec.models import Spec
 from remedy.watch.applied import AppliedRuns, Seen
 from remedy.watch.engine_socket import list_containers
-from remedy.watch.quick_facts import kept_for_quick, with_listed
+from remedy.watch.quick_facts import QuickFacts, with_listed
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """By the runs as they were seen then. facts: as much as a quick look needs; present: what is on the host."""
+    """By the runs as they were seen then. facts: for quick looks; present: what is on the host."""
 
     runs: Seen
     wanted: Held
-    facts: HostFacts
+    facts: QuickFacts
     present: Present
 
 
@@ -33,4 +33,4 @@ def decide(settings: Settings, looked: HostFacts, spec: Spec, last: Ruleset | No
     runs = AppliedRuns(settings)
     actions = runs.read().actions
     facts = with_listed(looked, list_containers(settings.socket))
-    return Decided(runs.seen, held(spec, facts, actions, last), kept_for_quick(facts), Present.of(facts))
+    return Decided(runs.seen, held(spec, facts, actions, last), QuickFacts.of(facts), Present.of(facts))

@@ -16,7 +16,7 @@ from remedy.apply.lock import WATCHER_PATIENCE_SECONDS
 from remedy.apply.settings import Settings
 from remedy.apply.watch_journal import WatchJournal
 from remedy.errors import EngineError, InputError, RemedyError
-from remedy.facts.model import FirewallBackend, HostFacts
+from remedy.facts.model import FirewallBackend
 from remedy.firewall.forward_guard import forward_guard
 from remedy.firewall.names import RULESET_NAMES
 from remedy.firewall.ruleset import Ruleset, RulesetName
@@ -38,10 +38,11 @@ from remedy.watch.deciding import Decided
 from remedy.watch.engine_socket import list_containers
 from remedy.watch.joining import Join
 from remedy.watch.metrics.meter import Standing
-from remedy.watch.quick_facts import with_listed
+from remedy.watch.quick_facts import QuickFacts
 from remedy.watch.rule_changes import DoneApart, changes_told, needs_no_record, settling, write_actions
 from remedy.watch.schedule import Since
 from remedy.watch.shared_lock import SharedLock
+from remedy.watch.warming_up import warm_up
 
 Warn = Callable[[str], None]
 Changes = Callable[[], Since]
@@ -87,15 +88,24 @@ class Holding:
         context = ActionContext.for_host(settings.socket, settings.state_dir)
         self._context = replace(context, owned_rules=replace(context.owned_rules, durable=False))
         self._is_settled = False  # a watcher before this one may have been killed in the middle
+        self._is_warm = False
         self._last: Ruleset | None = None  # the pairs that the looks so far have found to be right
         self._refused: set[Refusal] = set()
         self.runs = AppliedRuns(settings)
-        self.facts: HostFacts | None = None  # of the last look, as much as a quick one needs
+        self.facts: QuickFacts | None = None  # of the last look
 
     def prepare(self) -> None:
         """A look comes soon. For another thread."""
         with suppress(RemedyError):  # the look will say so
             self._apart.do("prepare")
+
+    def warm_up(self) -> None:
+        """Bring in what transactions need, once, as soon as there is something to hold."""
+        written = (action for action in self.runs.read().actions if isinstance(action, WriteRules))
+        backend = next((FirewallBackend(action.firewall_backend) for action in written), None)
+        if backend is not None and not self._is_warm:
+            warm_up(backend)
+            self._is_warm = True
 
     def look(self) -> None:
         """At the host in full. For another thread: it takes as long as a busy engine wants. Raises RemedyError."""
@@ -188,7 +198,7 @@ class Holding:
         applied = self.runs.read()
         if applied.state != "applied" or self.facts is None:
             return Done(state=applied.state)
-        facts = with_listed(self.facts, list_containers(self._settings.socket))
+        facts = self.facts.with_listed(list_containers(self._settings.socket))
         rulesets = held_rulesets(spec, facts, applied.actions, self._last)
         due = partial(self._quickly_due, applied, rulesets, changes, stand)
         return self._transaction(applied, due, None, why)

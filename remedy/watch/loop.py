@@ -205,7 +205,7 @@ class Watch:
     def _is_legacy(self) -> bool:
         """iptables-legacy tells nobody that it changed."""
         facts = self._holding.facts
-        return facts is not None and facts.firewall.backend is FirewallBackend.IPTABLES_LEGACY
+        return facts is not None and facts.backend is FirewallBackend.IPTABLES_LEGACY
 
     def _do(self, work: Work) -> None:
         if work.gone:
@@ -278,6 +278,7 @@ class Watch:
         self._looking_for, self._looking_since = reasons, self._clock()
         threading.Thread(target=self._look_around, name="remedy-look", daemon=True).start()
         self._schedule.is_looking = True
+        self._holding.warm_up()  # while the thread waits for the process apart
 
     def _look_around(self) -> None:
         spec = self._spec

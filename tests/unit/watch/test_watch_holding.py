@@ -25,6 +25,7 @@ from remedy.plan.planner import make_plan
 from remedy.spec.models import Spec
 from remedy.watch.deciding import Decided
 from remedy.watch.holding import Holding, Joining
+from remedy.watch.quick_facts import QuickFacts
 from remedy.watch.schedule import Since
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -112,7 +113,7 @@ def decided(holding: Holding, facts: HostFacts) -> Callable[..., Decided]:
     """decided(ruleset, action...) -> by the runs of now."""
 
     def make(ruleset: Ruleset, *actions: WriteRules | RemoveRules) -> Decided:
-        return Decided(holding.runs.seen, Held(actions, (ruleset,)), facts, Present.of(facts))
+        return Decided(holding.runs.seen, Held(actions, (ruleset,)), QuickFacts.of(facts), Present.of(facts))
 
     return make
 
@@ -286,7 +287,7 @@ def test_who_is_to_join_a_network_is_left_to_another_thread_and_is_no_pair_until
         id="connect_network", network="lb", members=(NetworkMember(container=API[0], container_id="1"),), **keys
     )
     rules = WriteRules(id="notrack_rules", ruleset=untracked, firewall_backend=write.firewall_backend, **keys)
-    decided = Decided(holding.runs.seen, Held((joins, rules), (untracked,)), facts, Present.of(facts))
+    decided = Decided(holding.runs.seen, Held((joins, rules), (untracked,)), QuickFacts.of(facts), Present.of(facts))
     done = holding.sync(decided, ["x"], nobody, nobody)
     assert done.joining is not None
     assert done.joining.names == {API[0]}
