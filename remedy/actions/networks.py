@@ -14,10 +14,9 @@ from remedy.actions.default_routes import DefaultRoutes, default_routes
 from remedy.actions.engine_networks import EngineNetworks, engine_networks
 from remedy.actions.name_files import ask_engine_dns, read_hosts, read_name_files, restore_name_files
 from remedy.errors import EngineError
-from remedy.plan.actions import ConnectNetwork, CreateNetwork, NetworkMember
+from remedy.plan.actions import INTENT_LABEL, ConnectNetwork, CreateNetwork, NetworkMember
 
 AT_ONCE = 8
-INTENT_LABEL = "remedy.intent"
 Inspect = dict[str, Any]
 
 

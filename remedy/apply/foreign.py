@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.edited_files import Edit, three_way_difference
 from remedy.apply.followers import belongs_to_run
 from remedy.apply.foreign_compose import edited_overrides
@@ -20,6 +19,7 @@ from remedy.host.conntrack_settings import read_setting
 from remedy.host.files import read_without_following, write_atomically
 from remedy.host.sysctls import read_sysctl
 from remedy.plan.actions import (
+    INTENT_LABEL,
     Action,
     CreateNetwork,
     HoldLiveRestore,

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.followers import with_followers
 from remedy.facts.model import HostFacts
 from remedy.firewall.ruleset import Ruleset
 from remedy.host.sysctls import conf_name
 from remedy.paths.published import published_ports
-from remedy.plan.actions import Action, CreateNetwork, RemoveRules, SetSysctls, SwitchUserlandProxy, WriteRules
+from remedy.plan.actions import (
+    INTENT_LABEL,
+    Action,
+    CreateNetwork,
+    RemoveRules,
+    SetSysctls,
+    SwitchUserlandProxy,
+    WriteRules,
+)
 from remedy.plan.redirects import bridging_ruleset, engine_bridges
 from remedy.plan.userland_proxy import leftovers_of
 

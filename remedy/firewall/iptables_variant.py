@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Literal
 
 from remedy.facts.model import FirewallFacts
@@ -17,6 +16,8 @@ Variant = Literal["legacy", "nft"]
 def program(family: Family, variant: Variant, tool: Literal["save", "restore"] | None = None) -> str:
     """`ip6tables-nft-save`, or the plain name where a distribution ships one variant only."""
     base, suffix = "iptables" if family == 4 else "ip6tables", f"-{tool}" if tool else ""
+    import shutil  # with bz2 and lzma, for which nobody asks here
+
     name = f"{base}-{variant}{suffix}"
     return name if shutil.which(name) else base + suffix
 

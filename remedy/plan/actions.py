@@ -207,6 +207,9 @@ class SwitchUserlandProxy(ActionBase):
     restart: bool = True  # False: the engine runs with the target already, only the file is behind
 
 
+INTENT_LABEL = "remedy.intent"  # its value tells a run's undo its own network from another of the same name
+
+
 class CreateNetwork(ActionBase):
     """Create a user-defined bridge network of remedy's; undone by removing it, if nobody else has joined it.
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.runs import all_runs
 from remedy.apply.settings import Settings
-from remedy.plan.actions import Action, CreateNetwork, WriteRules
+from remedy.plan.actions import INTENT_LABEL, Action, CreateNetwork, WriteRules
 
 State = Literal["nothing applied", "a run waits", "applied"]
 Seen = tuple[tuple[str, int], ...]  # each run, with its journal's size

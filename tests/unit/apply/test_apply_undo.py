@@ -10,14 +10,13 @@ import pytest
 
 import remedy.apply.undo as undo_module
 from remedy.actions.context import ActionContext
-from remedy.actions.networks import INTENT_LABEL
 from remedy.apply.journal import Journal, read_journal
 from remedy.apply.progress import Progress
 from remedy.apply.refresh import refreshed, refreshed_run
 from remedy.apply.runs import Run
 from remedy.apply.undo import Undone, to_undo, undo_actions
 from remedy.facts.model import HostFacts
-from remedy.plan.actions import Action, CreateNetwork, SwitchUserlandProxy
+from remedy.plan.actions import INTENT_LABEL, Action, CreateNetwork, SwitchUserlandProxy
 from remedy.plan.model import Plan
 
 ORDER = ["route_localnet", "hairpin_mode", "bridge", "hold_live_restore", "userland_proxy", "release_live_restore"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-MODULES = ("email", "zipfile", "importlib.metadata", "docker", "requests", "rich", "typer", "ruamel.yaml", "difflib")
+MODULES = ("email", "zipfile", "importlib.metadata", "docker", "requests", "rich", "typer", "ruamel.yaml", "shutil")
 PROGRAM = """
 import sys
 from remedy.watch.__main__ import leave_openssl_out, leave_plugins_out
