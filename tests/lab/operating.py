@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -136,6 +136,16 @@ class Running:
         """Send a signal to remedy itself (nsenter, which started it, is its parent)."""
         for child in self._children(self.process.pid):
             os.kill(child, number)
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """It does not run meanwhile (SIGSTOP), and holds what it holds: on a busy machine it would end too soon."""
+        self.kill(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)  # nsenter stops itself when its child is stopped
+            self.kill(signal.SIGCONT)
 
     def wait(self, timeout: float = 150) -> tuple[int, str]:
         """Exit code (minus the signal's number when it was killed) and output."""
